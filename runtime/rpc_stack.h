@@ -26,10 +26,10 @@
 
 struct vmrpc__rpc_stack {
 	unsigned char *low, *high; /* one page below low is inaccessible */
-	unsigned char *mark;       /* set_mark(): the peer's frames reach down to here, or NULL */
-	unsigned char *left;       /* within leave(): where this side's own frames end; what a call tells its peer */
-	unsigned char *native;     /* while entered or borrowed: where the native stack was left */
-	const void *native_low;    /* its bounds; known to AddressSanitizer only */
+	unsigned char *mark;	   /* set_mark(): the peer's frames reach down to here, or NULL */
+	unsigned char *left;	   /* within leave(): where this side's own frames end; what a call tells its peer */
+	unsigned char *native;	   /* while entered or borrowed: where the native stack was left */
+	const void *native_low;	   /* its bounds; known to AddressSanitizer only */
 	size_t native_size;
 };
 
