@@ -1,0 +1,44 @@
+# For ./check, ./demo and bench/run: installs what is missing from Debian, and says so.
+
+# need PACKAGE:PROOF... where PROOF is a command, or a file, that shows that the package is there.
+need() {
+	local word missing=() as_root=()
+	for word; do
+		case ${word#*:} in
+		/*) [ -e "${word#*:}" ] || missing+=("${word%%:*}") ;;
+		*) command -v "${word#*:}" >/dev/null || missing+=("${word%%:*}") ;;
+		esac
+	done
+	[ ${#missing[@]} -gt 0 ] || return 0
+
+	if ! command -v apt-get >/dev/null; then
+		echo "missing, by their Debian names: ${missing[*]}; please install what your system calls them" >&2
+		return 1
+	fi
+	if [ "$(id -u)" -ne 0 ]; then
+		as_root=(sudo)
+		command -v sudo >/dev/null || {
+			echo "missing packages; as root, run: apt-get install ${missing[*]}" >&2
+			return 1
+		}
+	fi
+	echo "installing ${missing[*]}"
+	apt_install "${missing[@]}" || {
+		"${as_root[@]}" apt-get -qq update && apt_install "${missing[@]}"
+	} || {
+		cat "$apt_log" >&2
+		rm -f "$apt_log"
+		echo "could not install ${missing[*]}" >&2
+		return 1
+	}
+	rm -f "$apt_log"
+}
+
+apt_install() {
+	apt_log=${apt_log:-$(mktemp)}
+	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+		apt-get -qq install --no-install-recommends "$@" >"$apt_log" 2>&1 </dev/null
+}
+
+# What every build needs.
+build_packages=(cmake:cmake ninja-build:ninja gcc:gcc libc6-dev:/usr/include/stdio.h)

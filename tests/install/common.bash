@@ -1,0 +1,43 @@
+# For the scripts of this folder. Their environment, set by CMakeLists.txt: CC CXX CMAKE NM, VMRPC_SOURCE,
+# VMRPC_BUILD, VMRPC_VERSION.
+set -euo pipefail
+export LC_ALL=C
+unset CFLAGS CXXFLAGS CPPFLAGS LDFLAGS DESTDIR
+
+skip() {
+	echo "skipped: $*"
+	exit 77
+}
+
+fail() {
+	echo "$*" >&2
+	exit 1
+}
+
+[ -n "$CXX" ] || skip "no C++ compiler"
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/vmrpc-install.XXXXXX")
+trap 'rm -rf "$work"' EXIT
+
+# The functions that the public headers declare, one a line.
+declared_functions() {
+	local lines names
+	lines=$(cat "$VMRPC_SOURCE"/include/vmrpc/*.h | grep '^VMRPC_PUBLIC ')
+	names=$(sed -E 's/^[^(]*[ *](vmrpc_[a-z0-9_]+)\(.*/\1/; t; s/.*/not understood: &/' <<<"$lines")
+	! grep 'not understood' <<<"$names" >&2 || return 1
+	sort -u <<<"$names"
+}
+
+# Installs what was built to $work/NAME, and prints where that is.
+install_to() {
+	"$CMAKE" --install "$VMRPC_BUILD" --prefix "$work/$1" >"$work/install.log" || {
+		cat "$work/install.log" >&2
+		return 1
+	}
+	echo "$work/$1"
+}
+
+# Runs a consumer with the rendezvous folder in $work, so that it meets nobody else's server.
+run() {
+	XDG_RUNTIME_DIR="$work" "$@"
+}
