@@ -73,7 +73,7 @@ void vmrpc__rpc_stack_set_mark(struct vmrpc__rpc_stack *stack, void *lowest_in_u
 	stack->mark = lowest_in_use;
 }
 
-/* ---- going there and back ---------------------------------------------------------------------------------- */
+/* ---- going there and back ------------------------------------------------------------------------------------ */
 
 typedef void *switch_function(unsigned char *top, void *(*fn)(void *arg), void *arg, unsigned char **ret_left);
 
