@@ -15,16 +15,16 @@
 #define VMRPC__LINE 64
 #define VMRPC__PAGE 4096
 
-#define VMRPC__MAGIC 0x3130637072766d76ull /* "vmvrpc01" */
-#define VMRPC__PROTOCOL 1u                 /* of this file; sides of different protocols refuse each other */
+#define VMRPC__MAGIC	0x3130637072766d76ull /* "vmvrpc01" */
+#define VMRPC__PROTOCOL 1u		      /* of this file; sides of different protocols refuse each other */
 
 /* ---- a channel's calls ------------------------------------------------------------------------------- */
 
 /* The state word of a cell. Two sides take turns: whoever received the last message may write the cell,
  * and publishes by raising the turn. The client writes odd turns, the server even ones. */
-#define VMRPC__SLEEP 1u /* the side waiting for the next turn sleeps: wake it */
-#define VMRPC__KICK 2u  /* set by a side on itself: look up, something else happened */
-#define VMRPC__TURN 4u  /* one turn */
+#define VMRPC__SLEEP	      1u /* the side waiting for the next turn sleeps: wake it */
+#define VMRPC__KICK	      2u /* set by a side on itself: look up, something else happened */
+#define VMRPC__TURN	      4u /* one turn */
 #define VMRPC__TURN_OF(state) ((state) & ~(uint32_t)3)
 
 /* What a message is, in the low bits of its flags. */
@@ -32,14 +32,17 @@ enum {
 	VMRPC__CALL = 1,
 	VMRPC__REPLY = 2,  /* method holds the status: 0, or a negative errno */
 	VMRPC__SYSTEM = 3, /* a call of the runtime itself; method is a VMRPC__SYSTEM_* */
-	VMRPC__BYE = 4,    /* the client thread has ended; no reply */
+	VMRPC__BYE = 4,	   /* the client thread has ended; no reply */
 	VMRPC__KIND = 7,
 };
 enum {
-	VMRPC__SPILLED = 1 << 3,      /* the payload is a struct vmrpc__spill; the frame lies there */
-	VMRPC__ON_STACK = 1 << 4,     /* run on the client's RPC stack, below vmrpc__spill.stack_pointer */
-	VMRPC__EARLIER = 1 << 5,      /* reply: the status is that of an earlier asynchronous call; this one did not run */
+	VMRPC__SPILLED = 1 << 3,  /* the payload is a struct vmrpc__spill; the frame lies there */
+	VMRPC__ON_STACK = 1 << 4, /* run on the client's RPC stack, below vmrpc__spill.stack_pointer */
+	VMRPC__EARLIER = 1 << 5,  /* reply: the status is that of an earlier asynchronous call; this one did not run */
 };
+
+/* The rest of the flags: the sender's processor, modulo 1024, as last seen; a hint. */
+#define VMRPC__CPU_SHIFT 22 /* in the head */
 
 #define VMRPC__CELL_WORDS 7 /* 56 bytes of frame */
 
@@ -57,10 +60,12 @@ struct vmrpc__spill {
 };
 
 enum {
-	VMRPC__SYSTEM_FLUSH = 1,    /* run what is in the ring, report the first failure */
-	VMRPC__SYSTEM_HEAP_ADD = 2, /* words: in size; out offset and size of each side's half */
+	VMRPC__SYSTEM_FLUSH = 1,     /* run what is in the ring, report the first failure */
+	VMRPC__SYSTEM_HEAP_ADD = 2,  /* words: in size; out offset and size of each side's half */
 	VMRPC__SYSTEM_HEAP_DROP = 3, /* words: in offset of the client's half, which is empty */
 };
+
+#define VMRPC__HEAP_GRANULE ((uint64_t)64 << 10) /* heaps added later come in multiples of this */
 
 /* The ring of calls that do not wait: client to server. A cell is full when its state equals the lap. */
 #define VMRPC__RING_CELLS 256u
@@ -108,12 +113,12 @@ struct vmrpc__control {
 	uint64_t magic;
 	uint32_t protocol;
 	uint32_t n_channels;
-	uint64_t size;     /* bytes of the region that exist */
+	uint64_t size;	   /* bytes of the region that exist */
 	uint64_t reserved; /* bytes of address space to reserve: heaps may be added up to here */
 	uint64_t channels; /* offset of the first struct vmrpc__channel_block */
 	uint64_t posts_to_server, posts_to_client; /* offsets of the free rings */
-	uint64_t stacks;        /* offset of the first stack's guard page */
-	uint64_t stack_size;    /* without its guard page */
+	uint64_t stacks;			   /* offset of the first stack's guard page */
+	uint64_t stack_size;			   /* without its guard page */
 	struct vmrpc__range client_heap, server_heap;
 };
 
@@ -134,14 +139,16 @@ enum vmrpc__message_kind {
 	VMRPC__REFUSED,
 };
 
-#define VMRPC__NAME_MAX 64
-#define VMRPC__CPUS 1024
+#define VMRPC__NAME_MAX		   64
+#define VMRPC__CPUS		   1024
 #define VMRPC__METHODS_PER_MESSAGE 128
+#define VMRPC__PLACE_ROUNDS	   4 /* tries to find one address for both */
 
 enum {
-	VMRPC__HELLO_MAP_ANY = 1 << 0,    /* do not look for one address */
-	VMRPC__HELLO_TRUST = 1 << 1,      /* the client trusts the server */
-	VMRPC__HELLO_CALLBACKS = 1 << 2,  /* the methods that follow are callbacks (METHODS) */
+	VMRPC__HELLO_MAP_ANY = 1 << 0,	 /* do not look for one address */
+	VMRPC__HELLO_TRUST = 1 << 1,	 /* the client trusts the server */
+	VMRPC__HELLO_CALLBACKS = 1 << 2, /* the methods that follow are callbacks (METHODS) */
+	VMRPC__PLACE_FINAL = 1 << 3,	 /* no more tries: the addresses stay different (PLACE) */
 };
 
 struct vmrpc__hello {
@@ -149,9 +156,9 @@ struct vmrpc__hello {
 	uint32_t protocol;
 	uint64_t magic;
 	uint32_t flags;
-	uint32_t major, minor;     /* of the service */
+	uint32_t major, minor; /* of the service */
 	uint32_t n_methods, n_callbacks;
-	uint32_t n_channels;       /* 0: as the server likes; so too the sizes */
+	uint32_t n_channels; /* 0: as the server likes; so too the sizes */
 	uint64_t heap_size, stack_size;
 	uint64_t cpus[VMRPC__CPUS / 64]; /* where the sender may run */
 	char service[VMRPC__NAME_MAX];
@@ -159,7 +166,7 @@ struct vmrpc__hello {
 
 struct vmrpc__region_message { /* REGION, PLACED, PLACE */
 	uint32_t kind;
-	uint32_t flags;   /* REGION: VMRPC__HELLO_TRUST where the server trusts the client */
+	uint32_t flags; /* REGION: VMRPC__HELLO_TRUST where the server trusts the client */
 	uint64_t size, reserved;
 	uint64_t address; /* the sender's, or where it could be; 0: nowhere better */
 	uint64_t cpus[VMRPC__CPUS / 64];

@@ -16,7 +16,7 @@ VMRPC_PUBLIC const char *vmrpc_error_message(void);
 struct vmrpc_failure {
 	const char *service;
 	const char *method;
-	int error;           /* negative errno */
+	int error;	     /* negative errno */
 	const char *message; /* as vmrpc_error_message() */
 };
 

@@ -14,7 +14,8 @@ struct vmrpc_server;
 VMRPC_PUBLIC int vmrpc_server_new(struct vmrpc_server **ret_server);
 
 /* Offers service at address; as often as needed. NULL means what it means for vmrpc_connect(). */
-VMRPC_PUBLIC int vmrpc_server_add(struct vmrpc_server *server, const struct vmrpc_service *service, const char *address);
+VMRPC_PUBLIC int vmrpc_server_add(struct vmrpc_server *server, const struct vmrpc_service *service,
+				  const char *address);
 
 /* A descriptor that is readable when vmrpc_server_dispatch() has something to do. */
 VMRPC_PUBLIC int vmrpc_server_fd(const struct vmrpc_server *server);

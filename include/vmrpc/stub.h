@@ -21,19 +21,19 @@ extern "C" {
 typedef int vmrpc_thunk(void *frame);
 
 enum {
-	VMRPC_METHOD_ASYNC = 1 << 0,        /* the caller does not wait; no result */
+	VMRPC_METHOD_ASYNC = 1 << 0,	    /* the caller does not wait; no result */
 	VMRPC_METHOD_IDEMPOTENT = 1 << 1,   /* may be repeated on a new server when the old one died in it */
 	VMRPC_METHOD_SHARED_STACK = 1 << 2, /* runs on the caller's RPC stack where both sides trust */
 };
 
 struct vmrpc_method {
 	const char *name;
-	uint64_t digest;       /* over name, signature and every layout it reaches */
-	uint32_t frame_size;   /* multiple of 8, at most VMRPC_FRAME_MAX */
+	uint64_t digest;	/* over name, signature and every layout it reaches */
+	uint32_t frame_size;	/* multiple of 8, at most VMRPC_FRAME_MAX */
 	uint32_t result_offset; /* bytes of the frame from here on (multiple of 8) travel back */
-	uint32_t flags;        /* VMRPC_METHOD_* */
-	uint32_t timeout_ms;   /* of one call; 0: the connection's */
-	vmrpc_thunk *serve;    /* NULL on the side that calls */
+	uint32_t flags;		/* VMRPC_METHOD_* */
+	uint32_t timeout_ms;	/* of one call; 0: the connection's */
+	vmrpc_thunk *serve;	/* NULL on the side that calls */
 };
 
 #define VMRPC_FRAME_MAX (64u * 1024)

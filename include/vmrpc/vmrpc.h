@@ -14,7 +14,7 @@ extern "C" {
 
 #define VMRPC_PUBLIC __attribute__((visibility("default")))
 
-struct vmrpc;         /* a connection: this process bound to one server */
+struct vmrpc;	      /* a connection: this process bound to one server */
 struct vmrpc_heap;    /* memory added to a connection */
 struct vmrpc_service; /* what one annotated header offers; NAME.rpc.h declares NAME_service */
 
