@@ -18,6 +18,7 @@ fail() {
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/vmrpc-install.XXXXXX")
 trap 'rm -rf "$work"' EXIT
+export XDG_RUNTIME_DIR=$work # where nobody else's server is
 
 # The functions that the public headers declare, one a line.
 declared_functions() {
@@ -35,9 +36,4 @@ install_to() {
 		return 1
 	}
 	echo "$work/$1"
-}
-
-# Runs a consumer with the rendezvous folder in $work, so that it meets nobody else's server.
-run() {
-	XDG_RUNTIME_DIR="$work" "$@"
 }

@@ -43,7 +43,7 @@ int calc_centroid(const struct point *in, size_t n, struct point *out)
 }
 END
 
-# The README shows a library's function, a server and a client, in one block.
+# The README's is server and client in one.
 awk '/^```/ { inside = !inside && /^```c$/; next } inside' "$VMRPC_SOURCE/README.md" >"$work/readme.c"
 grep -q vmrpc_stub_call "$work/readme.c" || fail "README.md has no example any more"
 
@@ -51,18 +51,18 @@ cd "$work"
 warnings=(-std=c11 -Wall -Wextra -Werror)
 "$CC" "${warnings[@]}" calcd.c calc.c "${flags[@]}" -lm -o calcd
 "$CC" "${warnings[@]}" app.c calc_client.c "${flags[@]}" -o app
-"$CC" "${warnings[@]}" -DSERVER readme.c "${flags[@]}" -o readme_server
-"$CC" "${warnings[@]}" readme.c "${flags[@]}" -o readme_client
+"$CC" "${warnings[@]}" readme.c "${flags[@]}" -o readme
 
-# with SERVER CLIENT WANTED: the client prints what is wanted, the server ends well.
+# with CLIENT WANTED SERVER...: the client prints what is wanted, the server ends well.
 with() {
-	local server said
-	run "./$1" &
+	local client=$1 wanted=$2 server said
+	shift 2
+	"$@" &
 	server=$!
-	said=$(run "./$2") || said="$2 failed: $said"
+	said=$("$client" 2>&1) || said="$client failed: $said"
 	kill "$server"
 	wait "$server" || fail "$1 ended with $?"
-	[ "$said" = "$3" ] || fail "$2 printed '$said', not '$3'"
+	[ "$said" = "$wanted" ] || fail "$client printed '$said', not '$wanted'"
 }
-with calcd app '5, then 1 2'
-VMRPC_CALC='local:calc?timeout=10s' with readme_server readme_client '2 + 3 = 5'
+with ./app '5, then 1 2' ./calcd
+VMRPC_CALC='local:calc?timeout=10s' with ./readme '2 + 3 = 5' ./readme serve

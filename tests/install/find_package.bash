@@ -18,7 +18,7 @@ quietly "$CMAKE" -S "$VMRPC_SOURCE/tests/install/consumer" -B "$work/build" \
 grep -qF "vmrpc_DIR:PATH=$prefix/" "$work/build/CMakeCache.txt" || fail "found some other vmrpc"
 quietly "$CMAKE" --build "$work/build"
 for program in shared static shared_cxx static_cxx; do
-	run "$work/build/$program" || fail "$program failed"
+	"$work/build/$program" || fail "$program failed"
 done
 readelf --dynamic "$work/build/shared" | grep -q 'NEEDED.*libvmrpc' || fail "'shared' does not need libvmrpc.so"
 ! readelf --dynamic "$work/build/static" | grep -q 'NEEDED.*libvmrpc' || fail "'static' needs libvmrpc.so"

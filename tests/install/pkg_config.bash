@@ -18,10 +18,10 @@ read -ra static_libs < <(pkg-config --static --libs vmrpc)
 "$CC" -std=c11 -Wall -Wextra -Wpedantic -Werror "${cflags[@]}" "$consumer.c" "${libs[@]}" -o "$work/shared"
 "$CXX" -std=c++17 -Wall -Wextra -Wpedantic -Werror "${cflags[@]}" "$consumer.cpp" "${libs[@]}" -o "$work/shared_cxx"
 for program in shared shared_cxx; do
-	run env LD_LIBRARY_PATH="$library" "$work/$program" || fail "$program failed"
+	LD_LIBRARY_PATH=$library "$work/$program" || fail "$program failed"
 done
 
 # with no shared library in sight, the same words link the static one
 rm "$library"/libvmrpc.so*
 "$CC" -std=c11 "${cflags[@]}" "$consumer.c" "${static_libs[@]}" -o "$work/static"
-run "$work/static" || fail "static failed"
+"$work/static" || fail "static failed"
