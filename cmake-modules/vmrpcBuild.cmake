@@ -9,7 +9,8 @@ target_compile_options(vmrpc_build INTERFACE
   $<$<BOOL:${VMRPC_WERROR}>:-Werror>)
 if(VMRPC_SANITIZE)
   target_compile_options(vmrpc_build INTERFACE -fsanitize=${VMRPC_SANITIZE} -fno-omit-frame-pointer -g
-    -fno-sanitize-recover=all)
+    -fno-sanitize-recover=all
+    $<$<C_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>) # gcc's guesses go wrong in what sanitizers add
   target_link_options(vmrpc_build INTERFACE -fsanitize=${VMRPC_SANITIZE})
 endif()
 if(CMAKE_BUILD_TYPE STREQUAL "Debug")

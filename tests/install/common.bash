@@ -20,11 +20,11 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/vmrpc-install.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 export XDG_RUNTIME_DIR=$work # where nobody else's server is
 
-# The functions that the public headers declare, one a line.
+# The functions that the public headers declare, one a line. Their names are on the line that VMRPC_PUBLIC begins.
 declared_functions() {
-	local lines names
-	lines=$(cat "$VMRPC_SOURCE"/include/vmrpc/*.h | grep '^VMRPC_PUBLIC ')
-	names=$(sed -E 's/^[^(]*[ *](vmrpc_[a-z0-9_]+)\(.*/\1/; t; s/.*/not understood: &/' <<<"$lines")
+	local names
+	names=$(sed -nE '/^VMRPC_PUBLIC /{s/^[^(]*[ *](vmrpc_[a-z0-9_]+)\(.*/\1/; t out; s/^/not understood: /; :out; p}' \
+		"$VMRPC_SOURCE"/include/vmrpc/*.h)
 	! grep 'not understood' <<<"$names" >&2 || return 1
 	sort -u <<<"$names"
 }
