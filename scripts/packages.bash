@@ -2,7 +2,7 @@
 
 # need PACKAGE:PROOF... where PROOF is a command, or a file, that shows that the package is there.
 need() {
-	local word missing=() as_root=()
+	local word apt_log missing=() as_root=()
 	for word; do
 		case ${word#*:} in
 		/*) [ -e "${word#*:}" ] || missing+=("${word%%:*}") ;;
@@ -23,21 +23,20 @@ need() {
 		}
 	fi
 	echo "installing ${missing[*]}"
-	apt_install "${missing[@]}" || {
-		"${as_root[@]}" apt-get -qq update && apt_install "${missing[@]}"
-	} || {
-		cat "$apt_log" >&2
-		rm -f "$apt_log"
-		echo "could not install ${missing[*]}" >&2
-		return 1
-	}
+	apt_log=$(mktemp)
+	if ! apt_get install "${missing[@]}"; then # perhaps only the lists are old, or none
+		apt_get update && apt_get install "${missing[@]}" || {
+			cat "$apt_log" >&2
+			rm -f "$apt_log"
+			echo "could not install ${missing[*]}" >&2
+			return 1
+		}
+	fi
 	rm -f "$apt_log"
 }
 
-apt_install() {
-	apt_log=${apt_log:-$(mktemp)}
-	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-		apt-get -qq install --no-install-recommends "$@" >"$apt_log" 2>&1 </dev/null
+apt_get() {
+	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq --no-install-recommends "$@" >"$apt_log" 2>&1 </dev/null
 }
 
 # What every build needs.
