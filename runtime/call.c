@@ -452,6 +452,7 @@ static __attribute__((noinline)) int64_t call_spilled(struct vmrpc__channel *cha
 /* What to do about a call that ended without its reply. */
 static int lost(struct vmrpc__channel *channel, int error)
 {
+	channel->earlier = false;
 	if (channel->session->side == VMRPC__SERVER)
 		channel->owed = error == -ETIMEDOUT;
 	else if (error == -ETIMEDOUT || error == -EAGAIN)

@@ -22,8 +22,7 @@ static int64_t timeout_of(const struct vmrpc *conn, const struct vmrpc_method *m
 	return method->timeout_ms ? (int64_t)method->timeout_ms : conn->address.options.timeout_ms;
 }
 
-static int explain(const struct vmrpc_service *service, const struct vmrpc_method *method,
-		   struct vmrpc__channel *channel, bool earlier, int error)
+static int explain(const struct vmrpc_service *service, const struct vmrpc_method *method, bool earlier, int error)
 {
 	const char *what = service->name, *name = method->name;
 
@@ -58,14 +57,24 @@ static int explain(const struct vmrpc_service *service, const struct vmrpc_metho
 	case -EAGAIN:
 		return vmrpc__fail(EAGAIN, "%s.%s: the server could not start a thread for this one; try again later",
 				   what, name);
+	case -ENOMEM:
+		return vmrpc__fail(
+			ENOMEM,
+			"%s.%s: no memory left, here for its frame or at the peer; connect with a larger heap=", what,
+			name);
 	case -ELOOP:
 		return vmrpc__fail(ELOOP,
 				   "%s.%s: calls and callbacks are nested so deeply that the peer's stack ran out",
 				   what, name);
 	default:
-		return channel && error == -ENOMEM ? error /* said where it happened */
-						   : vmrpc__fail(-error, "%s.%s: %s", what, name, strerror(-error));
+		return vmrpc__fail(-error, "%s.%s: %s", what, name, strerror(-error));
 	}
+}
+
+/* Whether, after a call that failed like this, its channel may no longer be there to look at. */
+static bool gone(int error)
+{
+	return error == -EPIPE || error == -ETIMEDOUT || error == -EAGAIN;
 }
 
 /* Opens or reopens what is missing, then calls; once more on a new server where the method allows that. */
@@ -80,13 +89,12 @@ static __attribute__((noinline)) int call_slowly(struct vmrpc *conn, const struc
 			return r;
 		if (kind == VMRPC__CALL && number < service->n_methods && channel->session->verdicts[number]) {
 			r = -channel->session->verdicts[number];
-			return explain(service, method, channel, false, r);
+			return explain(service, method, false, r);
 		}
 		r = vmrpc__call(channel, kind, number, method, frame, timeout_of(conn, method));
 		if (r == -EPIPE && attempt == 0 && method->flags & VMRPC_METHOD_IDEMPOTENT)
 			continue;
-		return r < 0 ? explain(service, method, channel, r != -EPIPE && r != -ETIMEDOUT && channel->earlier, r)
-			     : 0;
+		return r < 0 ? explain(service, method, !gone(r) && channel->earlier, r) : 0;
 	}
 }
 
@@ -96,12 +104,11 @@ static __attribute__((noinline)) int failed(struct vmrpc *conn, const struct vmr
 {
 	if (error == -EPIPE && method->flags & VMRPC_METHOD_IDEMPOTENT)
 		return call_slowly(conn, service, VMRPC__CALL, index, method, frame);
-	/* After these the channel is no longer ours to look at. */
-	if (error == -EPIPE || error == -ETIMEDOUT || error == -EAGAIN)
-		return explain(service, method, NULL, false, error);
+	if (gone(error))
+		return explain(service, method, false, error);
 	if (channel->session->verdicts[index] && !channel->earlier)
 		error = -channel->session->verdicts[index];
-	return explain(service, method, channel, channel->earlier, error);
+	return explain(service, method, channel->earlier, error);
 }
 
 static __attribute__((noinline)) int post(struct vmrpc *conn, const struct vmrpc_service *service, uint32_t index,
@@ -116,12 +123,12 @@ static __attribute__((noinline)) int post(struct vmrpc *conn, const struct vmrpc
 			return r;
 	}
 	if (vmrpc__unlikely(channel->session->verdicts[index]))
-		return explain(service, method, channel, false, -channel->session->verdicts[index]);
+		return explain(service, method, false, -channel->session->verdicts[index]);
 	/* A frame too large for a cell of the ring is waited for: order and result are the same. */
 	if (method->frame_size > VMRPC__CELL_WORDS * 8)
 		return call_slowly(conn, service, VMRPC__CALL, index, method, frame);
 	r = vmrpc__post(channel, index, method, frame, timeout_of(conn, method));
-	return r < 0 ? explain(service, method, channel, false, r) : 0;
+	return r < 0 ? explain(service, method, false, r) : 0;
 }
 
 int vmrpc_stub_call(struct vmrpc *conn, const struct vmrpc_service *service, uint32_t index, void *frame)
@@ -177,7 +184,7 @@ int vmrpc_stub_callback(const struct vmrpc_service *service, uint32_t index, voi
 	else
 		r = vmrpc__call(channel, VMRPC__CALL, channel->session->callbacks[index], method, frame,
 				method->timeout_ms ? (int64_t)method->timeout_ms : -1);
-	return r < 0 ? explain(service, method, channel, false, r) : 0;
+	return r < 0 ? explain(service, method, false, r) : 0;
 }
 
 struct vmrpc *vmrpc_current(void)
