@@ -115,18 +115,21 @@ TEST(contains_is_exact)
 
 /* ---- enter --------------------------------------------------------------------------------------------------- */
 
+static unsigned char *add_pointer;
+
 static void *add_inner(void *arg)
 {
+	CHECK(vmrpc__stack_pointer() < add_pointer); /* below add's frame, not over it */
 	return (char *)arg + 1;
 }
 
 static void *add(void *arg)
 {
-	unsigned char *pointer = vmrpc__stack_pointer();
 	void *result = NULL;
 
+	add_pointer = vmrpc__stack_pointer();
 	CHECK(on_stack());
-	CHECK(here.high - pointer < 2048); /* from the top */
+	CHECK(here.high - add_pointer < 2048); /* from the top */
 	CHECK_EQ(vmrpc__rpc_stack_enter(&here.stack, add_inner, arg, &result), 0);
 	return result;
 }
@@ -546,6 +549,7 @@ TEST(stacks_nest_below_what_is_in_use)
 /* ---- longjmp ------------------------------------------------------------------------------------------------- */
 
 static jmp_buf jump;
+static int n_passes;
 
 static void *jump_back(void *arg)
 {
@@ -569,6 +573,7 @@ static void *jumped_to(void *arg)
 	vmrpc__rpc_stack_leave(&here.stack, nothing, arg);
 	if (!setjmp(jump))
 		vmrpc__rpc_stack_leave(&here.stack, enter_and_jump_back, arg);
+	n_passes++;
 	return arg;
 }
 
@@ -580,6 +585,7 @@ TEST(longjmp_may_skip_leave)
 	make_place(&here);
 	CHECK_EQ(vmrpc__rpc_stack_enter(&here.stack, jumped_to, &arg, &result), 0);
 	CHECK(result == &arg);
+	CHECK_EQ(n_passes, 1);
 	CHECK(!on_stack() && !here.stack.left && !vmrpc__stack_innermost);
 }
 
@@ -879,42 +885,41 @@ TEST(a_stack_that_was_left_can_be_protected)
 
 struct walk {
 	void *looked_for[4];
-	unsigned found;
+	int found[4]; /* how often */
 	int frames;
 };
 
-static struct walk walk;
+static struct walk walk, walk_of_backtrace;
+
+static void see_address(struct walk *seen, uintptr_t address)
+{
+	void *function = _Unwind_FindEnclosingFunction((void *)address);
+	int i;
+
+	for (i = 0; i < 4; i++)
+		seen->found[i] += function && function == seen->looked_for[i];
+	seen->frames++;
+}
 
 static _Unwind_Reason_Code see_frame(struct _Unwind_Context *context, void *arg)
 {
 	struct walk *seen = arg;
 	int exact = 0;
 	uintptr_t address = _Unwind_GetIPInfo(context, &exact);
-	void *function = _Unwind_FindEnclosingFunction((void *)(address - !exact));
-	unsigned i;
 
-	for (i = 0; i < 4; i++)
-		if (seen->looked_for[i] && function == seen->looked_for[i])
-			seen->found |= 1u << i;
-	return ++seen->frames > 1000 ? _URC_END_OF_STACK : _URC_NO_REASON;
+	see_address(seen, address - !exact);
+	return seen->frames > 1000 ? _URC_END_OF_STACK : _URC_NO_REASON;
 }
 
 static void *walk_here(void *arg)
 {
 	void *addresses[64];
 	int n = backtrace(addresses, 64), i;
-	unsigned *found_by_backtrace = arg;
 
-	for (i = 0; i < n; i++) {
-		void *function = _Unwind_FindEnclosingFunction((char *)addresses[i] - 1);
-		unsigned j;
-
-		for (j = 0; j < 4; j++)
-			if (walk.looked_for[j] && function == walk.looked_for[j])
-				*found_by_backtrace |= 1u << j;
-	}
+	for (i = 0; i < n; i++)
+		see_address(&walk_of_backtrace, (uintptr_t)addresses[i] - 1);
 	_Unwind_Backtrace(see_frame, &walk);
-	return NULL;
+	return arg;
 }
 
 NOINLINE static void *walk_natively(void *arg)
@@ -940,17 +945,51 @@ NOINLINE static void walk_from(void *arg)
 
 TEST(unwinders_find_the_way_through)
 {
-	unsigned found = 0;
+	int i;
 
 	make_place(&here);
 	walk.looked_for[0] = (void *)walk_from;
 	walk.looked_for[1] = (void *)walk_entered;
 	walk.looked_for[2] = (void *)walk_natively;
 	walk.looked_for[3] = (void *)unwinders_find_the_way_through;
-	walk_from(&found);
-	CHECK_EQ(walk.found, 15);
-	CHECK_EQ(found, 15);
-	CHECK(walk.frames < 1000);
+	walk_of_backtrace = walk;
+	walk_from(NULL);
+	for (i = 0; i < 4; i++) {
+		CHECK_EQ(walk.found[i], 2); /* once in each of two walks */
+		CHECK_EQ(walk_of_backtrace.found[i], 2);
+	}
+}
+
+/* The two switches alone, called by functions that cannot be unwound without their frame pointer. */
+NOINLINE static void *leave_directly(void *arg)
+{
+	volatile char *block = __builtin_alloca((size_t)here.fd * 16);
+
+	block[0] = 0;
+	vmrpc__stack_leave(here.stack.native, walk_here, arg, &here.stack.left);
+	__asm__ volatile("");
+	return arg;
+}
+
+NOINLINE static void switch_directly(void)
+{
+	volatile char *block = __builtin_alloca((size_t)here.fd * 16);
+
+	block[0] = 0;
+	vmrpc__stack_switch(here.high, leave_directly, NULL, &here.stack.native);
+	__asm__ volatile("");
+}
+
+TEST(unwinders_find_the_way_with_frame_pointers)
+{
+	make_place(&here);
+	walk.looked_for[0] = (void *)leave_directly;
+	walk.looked_for[1] = (void *)switch_directly;
+	walk.looked_for[2] = (void *)unwinders_find_the_way_with_frame_pointers;
+	switch_directly();
+	CHECK_EQ(walk.found[0], 1);
+	CHECK_EQ(walk.found[1], 1);
+	CHECK_EQ(walk.found[2], 1);
 }
 
 #if defined(__x86_64__)
@@ -987,21 +1026,25 @@ static void on_step(int signal_number, siginfo_t *info, void *context)
 {
 	greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
 	unsigned char *address = (unsigned char *)registers[REG_RIP];
-	struct walk seen = {.looked_for = {walk.looked_for[0]}};
+	struct walk seen = {.looked_for = {walk.looked_for[0], walk.looked_for[1]}};
 
 	(void)signal_number, (void)info;
 	if (address < code_low || address >= code_high)
 		return;
 	n_steps++;
-	_Unwind_Backtrace(see_frame, &seen);
-	if (seen.found != 1)
+	if (registers[REG_RBP] != -6) /* of ruin_registers; an unwinder would crash */
+		_Unwind_Backtrace(see_frame, &seen);
+	if (seen.found[0] != 1 || seen.found[1] != 1)
 		n_lost++;
 }
 
-NOINLINE static void step_through(void)
+NOINLINE static void step_through(void *(*fn)(void *arg))
 {
+	volatile char *block = __builtin_alloca((size_t)here.fd * 16); /* makes it need its frame pointer */
+
+	block[0] = 0;
 	STEP_ON();
-	vmrpc__stack_switch(here.high, step_inside, NULL, (unsigned char **)&here.stack.native);
+	vmrpc__stack_switch(here.high, fn, NULL, &here.stack.native);
 	STEP_OFF();
 }
 
@@ -1017,11 +1060,15 @@ TEST(unwinders_find_the_way_from_each_instruction)
 	code_high = (unsigned char *)vmrpc__stack_leave + 64;
 	CHECK(code_low < code_high && code_high - code_low < 1024);
 	walk.looked_for[0] = (void *)step_through;
+	walk.looked_for[1] = (void *)unwinders_find_the_way_from_each_instruction;
 	_Unwind_Backtrace(see_frame, &walk); /* loads what it needs before signals come */
 	sigaction(SIGTRAP, &action, NULL);
-	step_through();
+	step_through(step_inside);
 	CHECK(n_steps >= 50);
 	CHECK_EQ(n_lost, 0);
+	/* With a changed frame pointer it is lost, but only until the frame is found again. */
+	step_through(ruin_registers);
+	CHECK(n_lost <= 5);
 }
 
 /* A CPU with shadow stacks on, as far as the instruction that asks for them goes. */
@@ -1068,6 +1115,84 @@ TEST(shadow_stacks_are_refused)
 	CHECK_EQ(vmrpc__rpc_stack_enter(&here.stack, nothing, NULL, NULL), 0);
 }
 #endif
+
+/* ---- exceptions ---------------------------------------------------------------------------------------------- */
+
+/* As an exception of C++ does: runs what is to be cleaned up on the way, then goes on at jump. */
+static _Unwind_Reason_Code catch (int version, _Unwind_Action actions, _Unwind_Exception_Class exception_class,
+				  struct _Unwind_Exception *exception, struct _Unwind_Context *context, void *arg)
+{
+	(void)version, (void)exception_class, (void)exception;
+	if (actions & _UA_END_OF_STACK)
+		TEST_FAIL("nobody catches");
+	if (_Unwind_FindEnclosingFunction((void *)(_Unwind_GetIP(context) - 1)) == arg)
+		longjmp(jump, 1);
+	return _URC_NO_REASON;
+}
+
+static void *throw_to(void *arg)
+{
+	static struct _Unwind_Exception exception;
+
+	_Unwind_ForcedUnwind(&exception, catch, arg);
+	TEST_FAIL("cannot throw");
+}
+
+static struct place other;
+
+static void *throw_from_other(void *arg)
+{
+	vmrpc__rpc_stack_enter(&other.stack, throw_to, arg, NULL);
+	return NULL;
+}
+
+NOINLINE static void *catch_on_stack(void *arg)
+{
+	char rest[2048];
+
+	if (!setjmp(jump)) {
+		vmrpc__rpc_stack_enter(&other.stack, throw_to, (void *)catch_on_stack, NULL);
+		TEST_FAIL("it returned");
+	}
+	memset(rest, 0x99, sizeof rest); /* over what the other stack's visit left here */
+	__asm__ volatile("" ::"r"(rest) : "memory");
+	CHECK(on_stack());
+	if (!setjmp(jump))
+		vmrpc__rpc_stack_leave(&here.stack, throw_from_other, (void *)catch_on_stack);
+	CHECK(!here.stack.left && !other.stack.native);
+	return arg;
+}
+
+#ifdef WITH_ASAN
+static void check_stack_is_known(void);
+#else
+static void check_stack_is_known(void)
+{
+}
+#endif
+
+NOINLINE static void catch_natively(void)
+{
+	if (!setjmp(jump)) {
+		vmrpc__rpc_stack_enter(&here.stack, throw_from_other, (void *)catch_natively, NULL);
+		TEST_FAIL("it returned");
+	}
+	check_stack_is_known();
+}
+
+TEST(exceptions_may_pass)
+{
+	void *result = NULL;
+	int arg;
+
+	make_place(&here);
+	make_place(&other);
+	CHECK_EQ(vmrpc__rpc_stack_enter(&here.stack, catch_on_stack, &arg, &result), 0);
+	CHECK(result == &arg);
+	CHECK(!here.stack.native && !vmrpc__stack_innermost);
+	catch_natively();
+	CHECK(!here.stack.native && !other.stack.native && !vmrpc__stack_innermost);
+}
 
 /* ---- ends of threads ----------------------------------------------------------------------------------------- */
 
@@ -1127,7 +1252,6 @@ TEST(threads_may_end_on_the_stack)
 
 /* ---- signals ------------------------------------------------------------------------------------------------- */
 
-static struct place other;
 static _Atomic uint64_t n_signals, n_signals_on_stack;
 
 static void *in_handler(void *arg)
@@ -1255,6 +1379,24 @@ static void *known_on_stack(void *arg)
 	return arg;
 }
 
+static void *enter_again(void *arg)
+{
+	vmrpc__rpc_stack_enter(&here.stack, known_on_stack, arg, NULL);
+	return arg;
+}
+
+static void *enter_again_from_other(void *arg)
+{
+	vmrpc__rpc_stack_enter(&other.stack, enter_again, arg, NULL);
+	return arg;
+}
+
+static void *known_after_nesting(void *arg)
+{
+	vmrpc__rpc_stack_leave(&here.stack, enter_again_from_other, arg);
+	return known_on_stack(arg);
+}
+
 TEST(address_sanitizer_knows_the_stacks)
 {
 	make_place(&here);
@@ -1263,6 +1405,32 @@ TEST(address_sanitizer_knows_the_stacks)
 	check_stack_is_known();
 	CHECK_EQ(vmrpc__rpc_stack_borrow(&here.stack, here.high, known_on_stack, NULL), 0);
 	check_stack_is_known();
+	make_place(&other);
+	CHECK_EQ(vmrpc__rpc_stack_enter(&here.stack, known_after_nesting, NULL, NULL), 0);
+	check_stack_is_known();
+}
+
+static void *use_much(void *arg)
+{
+	char local[8192];
+
+	memset(local, 1, sizeof local);
+	__asm__ volatile("" ::"r"(local) : "memory");
+	return arg;
+}
+
+/* Frames that went without returning, by longjmp say, leave their red zones behind. */
+TEST(address_sanitizer_forgets_old_frames)
+{
+	make_place(&here);
+	__asan_poison_memory_region(here.low, STACK_SIZE);
+	CHECK_EQ(vmrpc__rpc_stack_enter(&here.stack, use_much, NULL, NULL), 0);
+	__asan_poison_memory_region(here.low, STACK_SIZE);
+	CHECK_EQ(vmrpc__rpc_stack_borrow(&here.stack, here.high, use_much, NULL), 0);
+	memset(here.low, 1, PAGE);
+	__asan_poison_memory_region(here.low, STACK_SIZE);
+	vmrpc__rpc_stack_wipe(&here.stack, here.high);
+	CHECK_EQ(*here.low, 0);
 }
 #endif
 

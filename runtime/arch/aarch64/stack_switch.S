@@ -89,6 +89,11 @@ vmrpc__stack_switch:
 	str	x4, [x5, x6]			/* a signal handler before this that switches too takes its frame away again */
 	mov	sp, x0
 	mov	x0, x2
+
+	/* A local symbol over both calls, because of gdb: only of a function of this name does it believe that the
+	 * caller's frame may lie anywhere. It makes no difference to other debuggers or to unwinders. */
+	.type	__morestack, %function
+__morestack:
 	blr	x1
 
 	.globl	vmrpc__stack_switch_returned
@@ -157,13 +162,27 @@ vmrpc__stack_switch_returned:			/* x0 is the result */
  *	sp + 16   (CFA)
  *	      8   x30                 return address
  *	      0   x29                 <- x29 while fn runs, *ret_left
- */
-	.p2align 4
+ *
+ * Its second half comes first, so that __morestack covers the call. */
+	.cfi_startproc
+	.cfi_def_cfa x29, 16
+	.cfi_offset x29, -16
+	.cfi_offset x30, -8
+.Lleave:
+	blr	x1
+	mov	sp, x29				/* x29, kept by fn, comes from a private stack */
+	.cfi_def_cfa_register sp
+	ldp	x29, x30, [sp], 16
+	.cfi_def_cfa_offset 0
+	.cfi_restore x29
+	.cfi_restore x30
+	ret
+	.size	__morestack, . - __morestack
+
 	.globl	vmrpc__stack_leave
 	.hidden	vmrpc__stack_leave
 	.type	vmrpc__stack_leave, %function
 vmrpc__stack_leave:
-	.cfi_startproc
 	hint	#34				/* bti c */
 	stp	x29, x30, [sp, -16]!
 	.cfi_def_cfa_offset 16
@@ -174,14 +193,7 @@ vmrpc__stack_leave:
 	str	x29, [x3]
 	mov	sp, x0
 	mov	x0, x2
-	blr	x1
-	mov	sp, x29				/* x29, kept by fn, comes from a private stack */
-	.cfi_def_cfa_register sp
-	ldp	x29, x30, [sp], 16
-	.cfi_def_cfa_offset 0
-	.cfi_restore x29
-	.cfi_restore x30
-	ret
+	b	.Lleave
 	.cfi_endproc
 	.size	vmrpc__stack_leave, . - vmrpc__stack_leave
 

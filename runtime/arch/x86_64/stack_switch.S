@@ -56,6 +56,11 @@ vmrpc__stack_switch:
 	movq	%rsp, %fs:(%r8)			/* a signal handler before this that switches too takes its frame away again */
 	movq	%rdi, %rsp
 	movq	%rdx, %rdi
+
+	/* A local symbol over both calls, because of gdb: only of a function of this name does it believe that the
+	 * caller's frame may lie anywhere. It makes no difference to other debuggers or to unwinders. */
+	.type	__morestack, @function
+__morestack:
 	callq	*%rsi
 
 	.globl	vmrpc__stack_switch_returned
@@ -127,13 +132,24 @@ vmrpc__stack_switch_returned:			/* rax is the result */
  *	rsp + 16   (CFA)
  *	       8   return address
  *	       0   rbp                 <- rbp while fn runs, *ret_left
- */
-	.p2align 4
+ *
+ * Its second half comes first, so that __morestack covers the call. */
+	.cfi_startproc
+	.cfi_def_cfa %rbp, 16
+	.cfi_offset %rbp, -16
+.Lleave:
+	callq	*%rsi
+	movq	%rbp, %rsp			/* rbp, kept by fn, comes from a private stack */
+	popq	%rbp
+	.cfi_def_cfa %rsp, 8
+	.cfi_restore %rbp
+	retq
+	.size	__morestack, . - __morestack
+
 	.globl	vmrpc__stack_leave
 	.hidden	vmrpc__stack_leave
 	.type	vmrpc__stack_leave, @function
 vmrpc__stack_leave:
-	.cfi_startproc
 	endbr64
 	pushq	%rbp
 	.cfi_def_cfa_offset 16
@@ -143,12 +159,7 @@ vmrpc__stack_leave:
 	movq	%rsp, (%rcx)
 	movq	%rdi, %rsp
 	movq	%rdx, %rdi
-	callq	*%rsi
-	movq	%rbp, %rsp			/* rbp, kept by fn, comes from a private stack */
-	popq	%rbp
-	.cfi_def_cfa %rsp, 8
-	.cfi_restore %rbp
-	retq
+	jmp	.Lleave
 	.cfi_endproc
 	.size	vmrpc__stack_leave, . - vmrpc__stack_leave
 
