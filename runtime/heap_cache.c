@@ -83,6 +83,7 @@ static void cache_flush(struct vmrpc__cache *cache, struct vmrpc__arena *arena)
 {
 	for (unsigned class = 0; class < VMRPC__N_CLASSES; class ++)
 		bin_flush(cache, arena, class, cache->bins[class].n);
+	vmrpc__large_flush(cache, arena, cache->n_large);
 }
 
 static struct vmrpc__arena *cache_arena(const struct vmrpc__cache *cache)
@@ -163,6 +164,8 @@ static void cache_attach(struct vmrpc__cache *cache, struct vmrpc__arena *arena,
 
 		cache->bins[class].capacity = fit < VMRPC__CACHE_DEPTH ? (uint32_t)fit : VMRPC__CACHE_DEPTH;
 	}
+	cache->large_room = arena->size / 64 < VMRPC__CACHE_LARGE_BYTES ? arena->size / 64 : VMRPC__CACHE_LARGE_BYTES;
+	cache->large_room >>= VMRPC__PAGE_SHIFT;
 	atomic_init(&cache->key, arena->orphan ? VMRPC__NOBODY : key);
 	atomic_init(&cache->conn, cache_key(cache));
 	atomic_init(&cache->n_granules, blocks_may_stay(arena) ? arena->reserved >> VMRPC__GRANULE_SHIFT : 0);
@@ -250,6 +253,11 @@ static void *malloc_slowly(struct vmrpc *conn, size_t size)
 	unsigned class;
 	void *block;
 
+	if (atomic_load_explicit(&current->conn, memory_order_relaxed) == conn && size > VMRPC__SMALL_MAX) {
+		block = vmrpc__large_pop(current, size);
+		if (block)
+			return block;
+	}
 	bury_the_dead();
 	for (struct vmrpc__cache *each = mine; each && conn && !cache; each = each->next_of_thread)
 		if (cache_key(each) == conn)
@@ -268,8 +276,10 @@ static void *malloc_slowly(struct vmrpc *conn, size_t size)
 	current = cache;
 	if (atomic_load_explicit(&cache->conn, memory_order_relaxed) == VMRPC__NOBODY)
 		cache_look_closer(cache, arena);
-	if (size > VMRPC__SMALL_MAX)
-		return vmrpc__arena_malloc(arena, size);
+	if (size > VMRPC__SMALL_MAX) {
+		block = vmrpc__large_pop(cache, size);
+		return block ? block : vmrpc__arena_malloc(arena, size);
+	}
 
 	class = vmrpc__class_of(size);
 	if (cache->bins[class].n == 0)
@@ -314,6 +324,13 @@ static void free_slowly(void *pointer)
 	int error = -EINVAL;
 
 	if (!pointer)
+		return;
+	cache = current;
+	offset = (uintptr_t)pointer - cache->base;
+	if (offset >> VMRPC__GRANULE_SHIFT < atomic_load_explicit(&cache->n_granules, memory_order_relaxed) &&
+	    offset % VMRPC__PAGE == 0 &&
+	    vmrpc__mark_get(&cache->marks[offset >> VMRPC__GRANULE_SHIFT]) == VMRPC__MARK_IN_USE + VMRPC__CLASS_LARGE &&
+	    vmrpc__large_push(cache, cache_arena(cache), offset))
 		return;
 	bury_the_dead();
 	cache = current;

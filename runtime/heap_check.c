@@ -74,6 +74,7 @@ static const char *check_range(struct vmrpc__arena *arena, const struct vmrpc__a
 	size_t n_free = 0, end = range->first + range->n;
 	bool after_free = false;
 	const char *why;
+	unsigned mark;
 
 	for (size_t page = range->first; page < end; page += span->n) {
 		span = arena->pages[page];
@@ -91,9 +92,9 @@ static const char *check_range(struct vmrpc__arena *arena, const struct vmrpc__a
 			break;
 		case VMRPC__SPAN_LARGE:
 			totals->in_use += span->n << VMRPC__PAGE_SHIFT;
-			if (marks_are_reliable(arena) &&
-			    vmrpc__mark_get(vmrpc__mark_at(arena, page << VMRPC__PAGE_SHIFT)) !=
-				    VMRPC__MARK_IN_USE + VMRPC__CLASS_LARGE)
+			mark = vmrpc__mark_get(vmrpc__mark_at(arena, page << VMRPC__PAGE_SHIFT));
+			if (marks_are_reliable(arena) && mark != VMRPC__MARK_IN_USE + VMRPC__CLASS_LARGE &&
+			    mark != VMRPC__MARK_READY + VMRPC__CLASS_LARGE)
 				return "a large block is not marked";
 			break;
 		case VMRPC__SPAN_SLAB:
@@ -141,6 +142,29 @@ static const char *check_lists(struct vmrpc__arena *arena, const struct totals *
 	return NULL;
 }
 
+static const char *check_own_large(struct vmrpc__arena *arena, const struct vmrpc__cache *cache)
+{
+	size_t pages = 0;
+
+	if (cache->n_large > VMRPC__CACHE_LARGE)
+		return "a cache has too many large blocks";
+	for (unsigned i = 0; i < cache->n_large; i++) {
+		size_t offset = (uintptr_t)cache->large[i].block - cache->base;
+		const struct vmrpc__span *span = arena->pages[vmrpc__page_of(offset)];
+
+		pages += cache->large[i].pages;
+		if (!marks_are_reliable(arena))
+			continue;
+		if (!span || span->kind != VMRPC__SPAN_LARGE || span->n != cache->large[i].pages)
+			return "a cache holds what is no large block";
+		if (vmrpc__mark_get(vmrpc__mark_at(arena, offset)) != VMRPC__MARK_READY + VMRPC__CLASS_LARGE)
+			return "a large block in a cache is not marked ready";
+	}
+	if (pages != cache->large_pages || pages > cache->large_room)
+		return "a cache has miscounted its large blocks";
+	return NULL;
+}
+
 static const char *check_own_cache(struct vmrpc__arena *arena)
 {
 	const struct vmrpc__cache *cache = vmrpc__cache_own(arena);
@@ -161,7 +185,7 @@ static const char *check_own_cache(struct vmrpc__arena *arena)
 				return "a block in a cache is not marked ready";
 		}
 	}
-	return NULL;
+	return cache ? check_own_large(arena, cache) : NULL;
 }
 
 static const char *check_caches(struct vmrpc__arena *arena)

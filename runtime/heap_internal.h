@@ -1,6 +1,7 @@
 /* What the files of the RPC heap share.
  *
  *   heap_cache.c   vmrpc_malloc, vmrpc_free: this thread's ready blocks; no locks, no atomic read-modify-writes
+ *   heap_large.c   the same for large blocks
  *   heap.c         the arena: ranges come and go, blocks one by one
  *   heap_slabs.c   blocks of the size classes
  *   heap_pages.c   spans of whole pages
@@ -211,8 +212,10 @@ void *vmrpc__arena_full(struct vmrpc__arena *arena, size_t size);
 
 /* ---- heap_cache.c ---------------------------------------------------------------------------------------------- */
 
-#define VMRPC__CACHE_DEPTH 64u		      /* blocks of a class at most */
-#define VMRPC__CACHE_BYTES ((size_t)64 << 10) /* of a class at most; less in small heaps */
+#define VMRPC__CACHE_DEPTH	 64u		    /* blocks of a class at most */
+#define VMRPC__CACHE_BYTES	 ((size_t)64 << 10) /* of a class at most; less in small heaps */
+#define VMRPC__CACHE_LARGE	 4u
+#define VMRPC__CACHE_LARGE_BYTES ((size_t)4 << 20) /* in all at most; less in small heaps */
 
 struct vmrpc__cache {
 	/* What the fast paths read. Set under the arena's lock, by other threads too; relaxed, as a thread that may use
@@ -224,6 +227,14 @@ struct vmrpc__cache {
 	struct {
 		uint32_t n, capacity;
 	} bins[VMRPC__N_CLASSES];
+
+	/* Large ones, oldest first. */
+	struct {
+		void *block;
+		size_t pages;
+	} large[VMRPC__CACHE_LARGE];
+	unsigned n_large;
+	size_t large_pages, large_room; /* pages, in all */
 
 	/* Written by arena_free with release, read with acquire: who sees NULL may free the cache. */
 	_Atomic(struct vmrpc__arena *) arena;
@@ -246,6 +257,16 @@ void vmrpc__caches_calm(struct vmrpc__arena *arena);
 void vmrpc__caches_detach(struct vmrpc__arena *arena);
 /* This thread's cache of the arena, or NULL. */
 const struct vmrpc__cache *vmrpc__cache_own(const struct vmrpc__arena *arena);
+
+/* ---- heap_large.c: large blocks in this thread's cache --------------------------------------------------------------
+ */
+
+/* A ready block of as many pages, or NULL. */
+void *vmrpc__large_pop(struct vmrpc__cache *cache, size_t size);
+/* Keeps a block whose mark says in use, or returns false and does nothing. */
+bool vmrpc__large_push(struct vmrpc__cache *cache, struct vmrpc__arena *arena, size_t offset);
+/* Under the arena's lock: gives the n oldest back. */
+void vmrpc__large_flush(struct vmrpc__cache *cache, struct vmrpc__arena *arena, unsigned n);
 
 /* ---- heap_registry.c: the arenas of this process --------------------------------------------------------------- */
 

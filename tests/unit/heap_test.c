@@ -171,6 +171,42 @@ TEST(a_full_heap_takes_back_what_this_thread_has_cached)
 	check_all_free(&world.a);
 }
 
+TEST(large_blocks_are_kept_ready_but_few)
+{
+	enum { KEPT = VMRPC__CACHE_LARGE };
+	struct world world;
+	void *blocks[2 * KEPT], *again;
+	size_t page = VMRPC__PAGE;
+
+	world_begin(&world, 64 * MB, 0, false);
+	for (unsigned i = 0; i < 2 * KEPT; i++)
+		CHECK(blocks[i] = vmrpc_malloc(&world.a.conn, (10 + i) * page));
+	for (unsigned i = 0; i < 2 * KEPT; i++) {
+		vmrpc_free(blocks[i]);
+		CHECK_REFUSED(vmrpc_free(blocks[i]));
+		CHECK_VALID(&world.a);
+	}
+	CHECK_EQ(stats_of(&world.a).in_use, (10 + 4 + 10 + 5 + 10 + 6 + 10 + 7) * page); /* those freed last */
+	CHECK_EQ(KEPT, 4);
+	for (unsigned i = KEPT; i < 2 * KEPT; i++) {
+		CHECK(again = vmrpc_malloc(&world.a.conn, (10 + i) * page - i));
+		CHECK(again == blocks[i]);
+		CHECK_VALID(&world.a);
+	}
+	for (unsigned i = KEPT; i < 2 * KEPT; i++)
+		vmrpc_free(blocks[i]);
+	CHECK(again = vmrpc_malloc(&world.a.conn, MB)); /* as much as may be kept: the others must go */
+	vmrpc_free(again);
+	CHECK_EQ(stats_of(&world.a).in_use, MB);
+	CHECK_VALID(&world.a);
+	CHECK(again = vmrpc_malloc(&world.a.conn, 2 * MB)); /* too large to be kept */
+	vmrpc_free(again);
+	CHECK_EQ(stats_of(&world.a).in_use, MB);
+	CHECK(again = vmrpc_malloc(&world.a.conn, 63 * MB + page)); /* full, but for what is kept */
+	vmrpc_free(again);
+	check_all_free(&world.a);
+}
+
 TEST(pieces_become_one_again)
 {
 	enum { N = 256 };
