@@ -2,7 +2,6 @@
  *
  * The switch itself is arch/<cpu>/stack_switch.S. Compiled with -fexceptions, so that unwinding (a cancelled thread, a
  * C++ exception of the caller's function) puts a stack's state back: see end_visit(). */
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
@@ -252,20 +251,23 @@ static uint64_t get_canary_key(void)
 	return none;
 }
 
-static uint64_t canary(const _Atomic uint64_t *where)
+static void set_canaries(_Atomic uint64_t *canaries, uint64_t key)
 {
-	return get_canary_key() ^ (uintptr_t)where;
+	int i;
+
+	for (i = 0; i < N_CANARIES; i++)
+		atomic_store_explicit(&canaries[i], key ^ (uintptr_t)&canaries[i], memory_order_relaxed);
 }
 
-static bool canaries_intact(const _Atomic uint64_t *canaries)
+static bool canaries_intact(const _Atomic uint64_t *canaries, uint64_t key)
 {
+	uint64_t difference = 0;
 	int i;
 
 	/* Relaxed: a peer may be writing them; any value it can be caught at will do. */
 	for (i = 0; i < N_CANARIES; i++)
-		if (atomic_load_explicit(&canaries[i], memory_order_relaxed) != canary(&canaries[i]))
-			return false;
-	return true;
+		difference |= atomic_load_explicit(&canaries[i], memory_order_relaxed) ^ key ^ (uintptr_t)&canaries[i];
+	return !difference;
 }
 
 /* The stack while fn runs, from high to low:
@@ -282,7 +284,6 @@ int vmrpc__rpc_stack_borrow(struct vmrpc__rpc_stack *stack, void *below, void *(
 	unsigned char *limit = running_on(stack) ? vmrpc__stack_pointer() : stack->left ? stack->left : stack->high;
 	unsigned char *end = below, *top;
 	_Atomic uint64_t *canaries;
-	int i;
 
 	if (vmrpc__shadow_stack_active())
 		return refuse_shadow_stack();
@@ -297,10 +298,9 @@ int vmrpc__rpc_stack_borrow(struct vmrpc__rpc_stack *stack, void *below, void *(
 	__asan_unpoison_memory_region(top, (size_t)(end - top));
 #endif
 	canaries = (_Atomic uint64_t *)(void *)top;
-	for (i = 0; i < N_CANARIES; i++)
-		atomic_store_explicit(&canaries[i], canary(&canaries[i]), memory_order_relaxed);
+	set_canaries(canaries, get_canary_key());
 	visit(stack, vmrpc__stack_switch, top, fn, arg, &stack->native);
-	if (!canaries_intact(canaries))
+	if (!canaries_intact(canaries, get_canary_key()))
 		return vmrpc__fail(EPROTO,
 				   "the words between the two sides' frames on the RPC stack at %p were overwritten",
 				   (void *)top);
