@@ -452,6 +452,7 @@ static __attribute__((noinline)) int64_t call_spilled(struct vmrpc__channel *cha
 /* What to do about a call that ended without its reply. */
 static int lost(struct vmrpc__channel *channel, int error)
 {
+	vmrpc__self->lost = true;
 	channel->earlier = false;
 	if (channel->session->side == VMRPC__SERVER)
 		channel->owed = error == -ETIMEDOUT;
@@ -468,8 +469,10 @@ int vmrpc__call(struct vmrpc__channel *channel, uint32_t kind, uint32_t number, 
 	int64_t head;
 	int status;
 
-	if (vmrpc__unlikely(channel->owed))
+	if (vmrpc__unlikely(channel->owed)) {
+		vmrpc__self->lost = true;
 		return -ETIMEDOUT;
+	}
 	VMRPC__PROBE2(call__begin, channel->conn, number);
 	atomic_store_explicit(&channel->depth, depth + 1, memory_order_relaxed);
 	if (vmrpc__likely(in_cell)) {
@@ -486,6 +489,7 @@ int vmrpc__call(struct vmrpc__channel *channel, uint32_t kind, uint32_t number, 
 		return lost(channel, (int)head);
 	status = (int16_t)(head & 0xffff);
 	if (vmrpc__unlikely(status)) {
+		vmrpc__self->lost = false;
 		channel->earlier = head >> 16 & VMRPC__EARLIER;
 		return status < 0 && status > -4096 ? status : -EPROTO;
 	}

@@ -307,6 +307,7 @@ struct vmrpc__thread {
 	struct vmrpc__channel *serving; /* whose call this thread serves */
 	struct vmrpc__thread *next, **link;
 	uintptr_t stack_low; /* of its native stack; 0: not looked up yet */
+	bool lost;	     /* its last call that failed got no answer: not the method failed, but the connection */
 	char message[1024];
 };
 
