@@ -173,7 +173,7 @@ static int interrupted(struct vmrpc__channel *channel)
 	return atomic_load(&channel->closing) ? -ESHUTDOWN : 0;
 }
 
-static bool poll_for(struct vmrpc__channel *channel, const struct awaited *awaited)
+static bool poll_for(struct vmrpc__channel *channel, const struct awaited *awaited, int64_t deadline)
 {
 	struct vmrpc__patience *patience = &channel->patience;
 	bool answered = happened(channel, awaited);
@@ -187,7 +187,8 @@ static bool poll_for(struct vmrpc__channel *channel, const struct awaited *await
 	for (uint32_t i = 1; i <= budget && !answered; i++) {
 		vmrpc__pause();
 		answered = happened(channel, awaited);
-		if (i % LOOK_UP_EVERY == 0 && interrupted(channel))
+		if (i % LOOK_UP_EVERY == 0 &&
+		    (interrupted(channel) || (deadline != VMRPC__FOREVER && vmrpc__now() >= deadline)))
 			break;
 	}
 	poll_end();
@@ -261,7 +262,7 @@ static int wait_for(struct vmrpc__channel *channel, const struct awaited *awaite
 {
 	int64_t deadline = vmrpc__deadline(timeout_ms);
 
-	if (poll_for(channel, awaited))
+	if (poll_for(channel, awaited, deadline))
 		return 0;
 	if (channel->unwaited) {
 		/* The peer posts calls that it does not wait for. Where it shares our processor, let it fill the
