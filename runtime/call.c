@@ -215,6 +215,22 @@ static const struct vmrpc_method *find_method(const struct vmrpc__session *sessi
 	return number < session->service->n_callbacks ? &session->service->callbacks[number] : NULL;
 }
 
+static inline int64_t await_reply(struct vmrpc__channel *channel, int64_t timeout_ms);
+
+/* After a nested call that timed out the peer has the turn. The client gives the channel up; the server waits for the
+ * late reply, and serves what the client calls until then. */
+static __attribute__((noinline)) int settle(struct vmrpc__channel *channel)
+{
+	int64_t late;
+
+	if (channel->session->side == VMRPC__CLIENT)
+		return -ETIMEDOUT;
+	channel->owed = false;
+	late = await_reply(channel, -1);
+	channel->owed = late < 0;
+	return late < 0 ? (int)late : 0;
+}
+
 static inline int serve_call(struct vmrpc__channel *channel, uint32_t number, uint32_t flags)
 {
 	const struct vmrpc_method *method = find_method(channel->session, number);
@@ -229,6 +245,8 @@ static inline int serve_call(struct vmrpc__channel *channel, uint32_t number, ui
 		return -EPROTO;
 	get_words(channel->cell, words, 0, method->frame_size);
 	status = method->serve(words);
+	if (vmrpc__unlikely(channel->owed) && settle(channel) < 0)
+		return status; /* the cell is not ours */
 	if (vmrpc__likely(status == 0))
 		put_words(channel->cell, words, method->result_offset, method->frame_size);
 	return status;
@@ -260,17 +278,24 @@ static inline int serve_message(struct vmrpc__channel *channel, uint32_t head)
 		status = serve_call(channel, number, flags);
 	}
 	if (vmrpc__unlikely(channel->owed)) {
-		/* A nested call timed out: the peer has the turn. The client gives the channel up, the server waits. */
-		int r = channel->session->side == VMRPC__CLIENT ? -ETIMEDOUT : vmrpc__wait_slowly(channel, -1);
+		int r = settle(channel);
 
-		while (r == 1)
-			r = vmrpc__ring_drain(channel) < 0 ? -EPROTO : vmrpc__wait_slowly(channel, -1);
 		if (r < 0)
 			return r;
-		channel->owed = false;
 	}
 	publish(channel, answer, (uint32_t)status);
 	return 0;
+}
+
+/* Server: what the client posted before it ended or closed the connection is run all the same. */
+static void finish(struct vmrpc__channel *channel)
+{
+	/* Acquire: the ring's cells, filled before. */
+	uint32_t state = atomic_load_explicit(&channel->cell->state, memory_order_acquire);
+	uint32_t head = atomic_load_explicit(&channel->cell->head, memory_order_relaxed);
+
+	if (VMRPC__TURN_OF(state) == channel->turn + VMRPC__TURN && (head >> 16 & VMRPC__KIND) == VMRPC__BYE)
+		vmrpc__ring_finish(channel);
 }
 
 void vmrpc__serve_channel(struct vmrpc__channel *channel)
@@ -280,8 +305,10 @@ void vmrpc__serve_channel(struct vmrpc__channel *channel)
 		uint32_t head, kind;
 
 		if (vmrpc__unlikely(r)) {
-			if (r < 0 || vmrpc__ring_drain(channel) < 0)
+			if (r < 0 || vmrpc__ring_drain(channel) < 0) {
+				finish(channel);
 				return;
+			}
 			continue;
 		}
 		channel->heard = head = atomic_load_explicit(&channel->cell->head, memory_order_relaxed);
@@ -291,10 +318,14 @@ void vmrpc__serve_channel(struct vmrpc__channel *channel)
 			add(&channel->counters.calls, 1);
 			r = serve_message(channel, head);
 			atomic_store_explicit(&channel->depth, 0, memory_order_relaxed);
-			if (vmrpc__unlikely(r < 0))
+			if (vmrpc__unlikely(r < 0)) {
+				finish(channel);
 				return;
+			}
 		} else {
-			if (kind != VMRPC__BYE)
+			if (kind == VMRPC__BYE)
+				vmrpc__ring_finish(channel);
+			else
 				vmrpc__session_end(channel->session, -EPROTO);
 			return;
 		}
@@ -361,6 +392,12 @@ static inline int64_t await_reply(struct vmrpc__channel *channel, int64_t timeou
 		kind = head >> 16 & VMRPC__KIND;
 		if (vmrpc__likely(kind == VMRPC__REPLY))
 			return head;
+		if (vmrpc__unlikely(server && kind == VMRPC__BYE)) {
+			/* The client's thread ended inside our callback. */
+			vmrpc__ring_finish(channel);
+			atomic_store(&channel->closing, true);
+			return -EPIPE;
+		}
 		if (kind != VMRPC__CALL && !(server && kind == VMRPC__SYSTEM)) {
 			vmrpc__session_end(channel->session, -EPROTO);
 			return -EPROTO;
@@ -440,8 +477,12 @@ static __attribute__((noinline)) int64_t call_spilled(struct vmrpc__channel *cha
 		vmrpc__rpc_stack_leave(&channel->stack, send_and_wait, &out);
 	else
 		send_and_wait(&out);
-	if (out.head < 0)
-		return out.head; /* what was spilled stays: the peer may still write there */
+	if (out.head < 0) {
+		/* While the session lives, what was spilled stays: the peer may still write there. */
+		if (atomic_load_explicit(&session->ended, memory_order_relaxed))
+			unspill(channel, &spilled);
+		return out.head;
+	}
 	if ((out.head & 0xffff) == 0 && !spilled.in_place)
 		memcpy((char *)frame + method->result_offset, spilled.at + method->result_offset,
 		       size - method->result_offset);

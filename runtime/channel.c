@@ -114,6 +114,8 @@ static int open_channel(struct vmrpc__channel **ret_channel, struct vmrpc__sessi
 		nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
 	if (r < 0) {
 		free(channel);
+		if (atomic_load_explicit(&session->ended, memory_order_relaxed))
+			return vmrpc__fail(EPIPE, "the server died while it was asked for a channel");
 		return vmrpc__fail(EMFILE,
 				   "all %u channels of this connection are in use, one by each thread that called; end "
 				   "threads that need it no more, or connect with channels=",
@@ -134,6 +136,12 @@ static int open_channel(struct vmrpc__channel **ret_channel, struct vmrpc__sessi
 	return 0;
 }
 
+/* Whether calls were posted of which no waiting call has learned what became of them. */
+static bool has_unknown_posts(const struct vmrpc__channel *channel)
+{
+	return channel->posted_at == atomic_load_explicit(&channel->counters.calls, memory_order_relaxed) + 1;
+}
+
 int vmrpc__channel_get(struct vmrpc__channel **ret_channel, struct vmrpc *conn)
 {
 	struct vmrpc__thread *thread = vmrpc__thread_get();
@@ -148,9 +156,16 @@ int vmrpc__channel_get(struct vmrpc__channel **ret_channel, struct vmrpc *conn)
 		return r;
 	channel = conn->id < thread->n_channels ? thread->channels[conn->id] : NULL;
 	if (channel && channel->session != session) {
+		bool unknown = has_unknown_posts(channel);
+
 		atomic_store_explicit(&thread->channels[conn->id], NULL, memory_order_relaxed);
 		vmrpc__channel_close(channel);
 		channel = NULL;
+		if (unknown) {
+			vmrpc__session_unref(session);
+			return vmrpc__fail(EPIPE, "the server died, and earlier asynchronous calls of this thread "
+						  "perhaps did not run; this one did not, and may be called again");
+		}
 	}
 	if (!channel) {
 		r = open_channel(&channel, session);

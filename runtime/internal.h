@@ -173,11 +173,13 @@ struct vmrpc__channel {
 	bool earlier;	      /* the last failure was that of an earlier, asynchronous call */
 	bool guarded;	      /* client: the RPC stack is read-only now */
 	bool unwaited;	      /* server: asynchronous calls were run since the last wait */
+	bool unattended;      /* server: an asynchronous call is being run, whose caller does not wait */
 	struct vmrpc__patience patience;
 	struct vmrpc__counters counters;
 
 	/* The rest. */
 	uint32_t index, generation;
+	uint64_t posted_at;   /* client: counters.calls plus one when it last posted a call; 0: never */
 	int async_error;      /* server: first failure of an asynchronous call not yet reported */
 	unsigned char *spill; /* our spill area */
 	size_t spill_used;
@@ -242,6 +244,8 @@ static inline bool vmrpc__ring_ready(const struct vmrpc__channel *channel)
 }
 /* Server: runs all calls in the ring. */
 int vmrpc__ring_drain(struct vmrpc__channel *channel);
+/* Server: runs what a client left in the ring that said goodbye, even though the session may have ended since. */
+void vmrpc__ring_finish(struct vmrpc__channel *channel);
 
 /* ---- system.c: calls of the runtime itself ------------------------------------------------------------------ */
 

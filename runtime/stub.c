@@ -193,7 +193,11 @@ int vmrpc_stub_callback(const struct vmrpc_service *service, uint32_t index, voi
 	if (channel->session->callbacks[index] == UINT32_MAX)
 		return vmrpc__fail(ENOSYS, "%s.%s: the client has no such callback, or one of another layout",
 				   service->name, method->name);
-	if (atomic_load_explicit(&channel->session->ended, memory_order_relaxed))
+	if (channel->unattended)
+		return vmrpc__fail(ENOTSUP,
+				   "%s.%s cannot be called by an asynchronous method, whose caller does not wait",
+				   service->name, method->name);
+	if (atomic_load_explicit(&channel->session->ended, memory_order_relaxed) || atomic_load(&channel->closing))
 		return explain_lost(service, method, -EPIPE);
 	r = vmrpc__call(channel, VMRPC__CALL, channel->session->callbacks[index], method, frame,
 			method->timeout_ms ? (int64_t)method->timeout_ms : -1);
