@@ -62,7 +62,7 @@ static int run_one(struct vmrpc__channel *channel)
 	struct vmrpc__cell *cell = &channel->ring[channel->ring_next % VMRPC__RING_CELLS];
 	uint32_t head = atomic_load_explicit(&cell->head, memory_order_relaxed), number = head & 0xffff;
 	const struct vmrpc_method *method = number < session->n_methods ? session->methods[number] : NULL;
-	uint64_t words[VMRPC__CELL_WORDS];
+	_Alignas(16) uint64_t words[VMRPC__CELL_WORDS];
 	bool outer = channel->unattended;
 	int status;
 

@@ -182,7 +182,7 @@ static int serve_spilled(struct vmrpc__channel *channel, const struct vmrpc_meth
 {
 	struct vmrpc__session *session = channel->session;
 	struct vmrpc__spill place;
-	uint64_t on_stack[FRAME_ON_STACK / 8];
+	_Alignas(16) uint64_t on_stack[FRAME_ON_STACK / 8];
 	void *frame = on_stack;
 	unsigned char *shared;
 	int status;
@@ -234,7 +234,7 @@ static __attribute__((noinline)) int settle(struct vmrpc__channel *channel)
 static inline int serve_call(struct vmrpc__channel *channel, uint32_t number, uint32_t flags)
 {
 	const struct vmrpc_method *method = find_method(channel->session, number);
-	uint64_t words[VMRPC__CELL_WORDS];
+	_Alignas(16) uint64_t words[VMRPC__CELL_WORDS];
 	int status;
 
 	if (vmrpc__unlikely(!method || !method->serve))
@@ -266,7 +266,7 @@ static inline int serve_message(struct vmrpc__channel *channel, uint32_t head)
 		channel->async_error = 0;
 		answer |= VMRPC__EARLIER;
 	} else if (vmrpc__unlikely((flags & VMRPC__KIND) == VMRPC__SYSTEM)) {
-		uint64_t words[VMRPC__CELL_WORDS];
+		_Alignas(16) uint64_t words[VMRPC__CELL_WORDS];
 
 		get_words(channel->cell, words, 0, sizeof words);
 		status = vmrpc__system_serve(channel, number, words);
