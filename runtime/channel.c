@@ -249,7 +249,7 @@ static void *serve_thread(void *arg)
 }
 
 /* The session's lock is held. */
-static int start_thread(struct vmrpc__session *session, uint32_t index, uint32_t generation)
+static int start_thread(struct vmrpc__session *session, uint32_t index, uint32_t generation, bool open)
 {
 	struct vmrpc__channel *channel = new_channel();
 	pthread_attr_t attr;
@@ -259,6 +259,7 @@ static int start_thread(struct vmrpc__session *session, uint32_t index, uint32_t
 	if (!channel)
 		return -EAGAIN;
 	fill_in(channel, session, index, generation);
+	atomic_init(&channel->closing, !open);
 	vmrpc__session_ref(session);
 	session->channels[index] = channel;
 	session->n_open++;
@@ -302,9 +303,10 @@ int vmrpc__channels_scan(struct vmrpc__session *session)
 		if (channel) {
 			if ((!open || generation != channel->generation) && !atomic_exchange(&channel->closing, true))
 				vmrpc__channel_kick(channel);
-		} else if (open && generation != session->generations[i] &&
+		} else if (generation != session->generations[i] &&
 			   !atomic_load_explicit(&session->ended, memory_order_relaxed)) {
-			if (start_thread(session, i, generation) == 0) {
+			/* Perhaps closed again already: what was posted meanwhile is still to be run. */
+			if (start_thread(session, i, generation, open) == 0) {
 				session->generations[i] = generation;
 				session->start_tries = 0;
 			} else if (++session->start_tries > START_TRIES) {

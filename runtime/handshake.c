@@ -77,18 +77,18 @@ static int say_hello(struct vmrpc__session *session, int64_t deadline)
 }
 
 /* Tries to map where the server has the region; with map=any, anywhere else. */
-static int map_at_client(struct vmrpc__session *session, uint64_t address)
+static int map_at_client(struct vmrpc__session *session, uint64_t address, bool any)
 {
 	struct vmrpc__region *region = &session->region;
 	int r;
 
-	if (!session->options->map_any && address >= VMRPC__PAGE && address % VMRPC__PAGE == 0) {
+	if (!any && address >= VMRPC__PAGE && address % VMRPC__PAGE == 0) {
 		r = vmrpc__region_map(region, address);
 		if (r != -EEXIST)
 			return r;
 	}
 	r = vmrpc__region_map(region, 0);
-	if (r == 0 && session->options->map_any && region->base == (unsigned char *)(uintptr_t)address) {
+	if (r == 0 && any && region->base == (unsigned char *)(uintptr_t)address) {
 		struct vmrpc__region first = *region; /* by chance the same address: insist */
 
 		r = vmrpc__region_map(region, 0);
@@ -99,6 +99,7 @@ static int map_at_client(struct vmrpc__session *session, uint64_t address)
 
 static int place_at_client(struct vmrpc__session *session, const struct vmrpc__region_message *offer, int64_t deadline)
 {
+	const bool any = session->options->map_any || offer->flags & VMRPC__HELLO_MAP_ANY;
 	uint64_t server = offer->address;
 
 	for (int round = 0; round < VMRPC__PLACE_ROUNDS + 2; round++) {
@@ -108,7 +109,7 @@ static int place_at_client(struct vmrpc__session *session, const struct vmrpc__r
 		int r = 0;
 
 		if (!session->region.base)
-			r = map_at_client(session, server);
+			r = map_at_client(session, server, any);
 		if (r < 0)
 			return r;
 		placed.address = (uintptr_t)session->region.base;

@@ -122,6 +122,7 @@ static void client_ready(struct vmrpc_server *server, struct vmrpc__source *sour
 		return;
 	}
 	epoll_ctl(server->epoll_fd, EPOLL_CTL_DEL, link->backend->fd(link), NULL);
+	vmrpc__channels_scan(session); /* what it posted before it went is run, in channels not seen yet too */
 	vmrpc__session_end(session, -EPIPE);
 	pthread_mutex_lock(&server->lock);
 	client->over = true;
