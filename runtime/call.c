@@ -170,8 +170,7 @@ static int run_on_rpc_stack(struct vmrpc__channel *channel, vmrpc_thunk *serve, 
 		return -EPROTO;
 	}
 	r = vmrpc__rpc_stack_borrow(&channel->stack, below, run_borrowed, &call);
-	if (r == -EPROTO)
-		vmrpc__session_end(session, -EPROTO);
+	channel->smashed = r == -EPROTO;
 	if (session->options->wipe)
 		vmrpc__rpc_stack_wipe(&channel->stack, below);
 	return r < 0 ? r : call.status;
@@ -284,6 +283,9 @@ static inline int serve_message(struct vmrpc__channel *channel, uint32_t head)
 			return r;
 	}
 	publish(channel, answer, (uint32_t)status);
+	/* Only now, or the client would hear of the end before the reason. */
+	if (vmrpc__unlikely(status < 0) && channel->smashed)
+		vmrpc__session_end(channel->session, -EPROTO);
 	return 0;
 }
 
@@ -423,6 +425,7 @@ static void *send_and_wait(void *arg)
 {
 	struct outgoing *out = arg;
 	struct vmrpc__channel *channel = out->channel;
+	int64_t head;
 
 	if (out->flags & VMRPC__ON_STACK)
 		out->place.stack_pointer = (uint64_t)(channel->stack.left - channel->session->region.base);
@@ -430,10 +433,11 @@ static void *send_and_wait(void *arg)
 		channel->guarded = vmrpc__rpc_stack_protect(&channel->stack, true) == 0;
 	put_words(channel->cell, &out->place, 0, sizeof out->place);
 	publish(channel, out->flags, out->number);
-	out->head = await_reply(channel, out->timeout_ms);
+	head = await_reply(channel, out->timeout_ms);
 	if (out->guard && channel->guarded)
 		vmrpc__rpc_stack_protect(&channel->stack, false);
 	channel->guarded = false;
+	out->head = head; /* not before: it lies on that stack */
 	return NULL;
 }
 

@@ -173,6 +173,7 @@ struct vmrpc__channel {
 	bool earlier;	      /* the last failure was that of an earlier, asynchronous call */
 	bool guarded;	      /* client: the RPC stack is read-only now */
 	bool unwaited;	      /* server: asynchronous calls were run since the last wait */
+	bool smashed;	      /* server: a method overran the client's RPC stack */
 	bool unattended;      /* server: an asynchronous call is being run, whose caller does not wait */
 	struct vmrpc__patience patience;
 	struct vmrpc__counters counters;
@@ -265,6 +266,8 @@ struct vmrpc {
 	struct vmrpc__address address;
 	struct vmrpc__session *_Atomic session; /* NULL: none now */
 	pthread_mutex_t lock;			/* of connecting anew */
+	_Atomic unsigned allocating;		/* threads that look for its arena */
+	struct vmrpc_stats past;		/* of sessions that are gone */
 	struct vmrpc__session *old;		/* dead ones whose memory is still in use, by next */
 	_Atomic uint64_t reconnects;
 	struct vmrpc_heap *heaps;
