@@ -3,6 +3,7 @@
 #ifndef LAB_H
 #define LAB_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -51,9 +52,8 @@ int lab_thread_counter(struct vmrpc *conn, int64_t *ret_count);
 /* Runs on the caller's RPC stack where it may. ret_where: the client's address of a local of the callee. Hands that
  * local, holding value, to the callback on_local, which is to double it; returns it. */
 int lab_on_stack(struct vmrpc *conn, int64_t value, int64_t *ret_result, void **ret_where);
-/* The same, but overwrites bytes at its own frame's top first, as a hostile method would. offset: from the caller's
- * local (a client's address). */
-int lab_smash(struct vmrpc *conn, void *where, size_t size);
+/* Runs there too, and overwrites the words between the caller's frames and its own. */
+int lab_smash(struct vmrpc *conn);
 /* Fails with error (a positive errno). */
 int lab_fail(struct vmrpc *conn, int64_t error);
 /* Calls the callback on_slow(ms) with a time-out of 50 ms; the error it got. on_slow runs lab_hook(ms) where one is
@@ -75,6 +75,8 @@ int lab_fill(struct vmrpc *conn, void *block, size_t n, int byte);
 int lab_server_stats(struct vmrpc *conn, struct vmrpc_stats *ret_stats);
 /* Runs on the caller's RPC stack where it may: fills n bytes of locals with byte; the client's address of the first. */
 int lab_dirty(struct vmrpc *conn, size_t n, int byte, unsigned char **ret_where);
+/* Sets *word, in the region, to 1, and waits until it is 2. */
+int lab_meet(struct vmrpc *conn, _Atomic int *word);
 /* Whether the server sees the one number it is given at the address the client sees it at. */
 int lab_same_address(struct vmrpc *conn, const void *pointer, int64_t *ret_same);
 /* Stops its server process (vmrpc_serve_stop()), asynchronously. */

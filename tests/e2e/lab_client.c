@@ -263,11 +263,16 @@ int lab_on_stack(struct vmrpc *conn, int64_t value, int64_t *ret_result, void **
 	return r;
 }
 
-int lab_smash(struct vmrpc *conn, void *where, size_t size)
+int lab_smash(struct vmrpc *conn)
 {
-	struct lab_frame_smash frame = {where, size};
+	return vmrpc_stub_call(conn, &lab_service, LAB_SMASH, NULL);
+}
 
-	return vmrpc_stub_call(conn, &lab_service, LAB_SMASH, &frame);
+int lab_meet(struct vmrpc *conn, _Atomic int *word)
+{
+	struct lab_frame_unmake frame = {word};
+
+	return vmrpc_stub_call(conn, &lab_service, LAB_MEET, &frame);
 }
 
 int lab_fail(struct vmrpc *conn, int64_t error)

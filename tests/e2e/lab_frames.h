@@ -35,6 +35,7 @@ enum {
 	LAB_DIRTY,
 	LAB_SAME_ADDRESS,
 	LAB_STOP_SERVING,
+	LAB_MEET,
 	LAB_N_METHODS,
 };
 
@@ -108,11 +109,6 @@ struct lab_frame_local {
 	int64_t *local;
 };
 
-struct lab_frame_smash {
-	void *where;
-	uint64_t size;
-};
-
 struct lab_frame_note_slowly {
 	int64_t value, us;
 };
@@ -166,7 +162,7 @@ struct lab_frame_same_address {
 	X(LAB_THREAD_COUNTER, "lab_thread_counter", LAB_RESULT(lab_frame_result, result), 0, 0, serve_counter)        \
 	X(LAB_ON_STACK, "lab_on_stack", LAB_RESULT(lab_frame_on_stack, result), VMRPC_METHOD_SHARED_STACK, 0,         \
 	  serve_on_stack)                                                                                             \
-	X(LAB_SMASH, "lab_smash", LAB_NO_RESULT(lab_frame_smash), VMRPC_METHOD_SHARED_STACK, 0, serve_smash)          \
+	X(LAB_SMASH, "lab_smash", 0, 0, VMRPC_METHOD_SHARED_STACK, 0, serve_smash)                                    \
 	X(LAB_FAIL, "lab_fail", LAB_NO_RESULT(lab_frame_one), 0, 0, serve_fail)                                       \
 	X(LAB_SLOW_CALLBACK, "lab_slow_callback", LAB_RESULT(lab_frame_countdown, result), 0, 0, serve_slow_callback) \
 	X(LAB_CALL_HOOK, "lab_call_hook", LAB_RESULT(lab_frame_countdown, result), 0, 0, serve_call_hook)             \
@@ -179,7 +175,8 @@ struct lab_frame_same_address {
 	X(LAB_SERVER_STATS, "lab_server_stats", LAB_RESULT(lab_frame_stats, result), 0, 0, serve_stats)               \
 	X(LAB_DIRTY, "lab_dirty", LAB_RESULT(lab_frame_dirty, where), VMRPC_METHOD_SHARED_STACK, 0, serve_dirty)      \
 	X(LAB_SAME_ADDRESS, "lab_same_address", LAB_RESULT(lab_frame_same_address, result), 0, 0, serve_same_address) \
-	X(LAB_STOP_SERVING, "lab_stop_serving", 0, 0, VMRPC_METHOD_ASYNC, 0, serve_stop_serving)
+	X(LAB_STOP_SERVING, "lab_stop_serving", 0, 0, VMRPC_METHOD_ASYNC, 0, serve_stop_serving)                      \
+	X(LAB_MEET, "lab_meet", LAB_NO_RESULT(lab_frame_unmake), 0, 0, serve_meet)
 
 #define LAB_CALLBACKS(X)                                                                                     \
 	X(LAB_ON_COUNTDOWN, "on_countdown", LAB_RESULT(lab_frame_countdown, result), 0, 0, answer_countdown) \

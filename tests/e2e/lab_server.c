@@ -8,6 +8,8 @@
 
 #include <vmrpc/server.h>
 
+#include "arch/arch.h"
+#include "internal.h"
 #include "lab_frames.h"
 
 static struct vmrpc_binding binding, other_binding;
@@ -195,11 +197,27 @@ static int serve_on_stack(void *arg)
 	return r;
 }
 
+/* Where those words are only the runtime knows. */
 static int serve_smash(void *arg)
 {
-	const struct lab_frame_smash *frame = arg;
+	struct vmrpc__channel *channel = vmrpc__self->serving;
+	uintptr_t callers = (uintptr_t)channel->session->region.base + channel->cell->words[2];
+	volatile uint64_t *canaries = (volatile uint64_t *)((callers - VMRPC__RED_ZONE) / 16 * 16) - 8;
 
-	memset(ours(frame->where), 0x5a, frame->size);
+	(void)arg;
+	for (int i = 0; i < 8; i++)
+		canaries[i] = 0x5a5a5a5a5a5a5a5a;
+	return 0;
+}
+
+static int serve_meet(void *arg)
+{
+	const struct lab_frame_unmake *frame = arg;
+	_Atomic int *word = ours(frame->block);
+
+	*word = 1;
+	while (*word != 2)
+		usleep(100);
 	return 0;
 }
 
