@@ -262,8 +262,8 @@ void vmrpc_close(struct vmrpc *conn)
 
 	if (!conn || conn->side == VMRPC__SERVER)
 		return;
-	take_off_list(conn);
 	vmrpc__threads_drop(conn->id);
+	take_off_list(conn); /* and only now may another connection have its id */
 	session = conn->session;
 	if (session) {
 		vmrpc__monitor_remove(session);
