@@ -363,6 +363,8 @@ static int serve_nested(struct vmrpc__channel *channel, uint32_t head)
 	atomic_store_explicit(&channel->depth, atomic_load_explicit(&channel->depth, memory_order_relaxed) + 1,
 			      memory_order_relaxed);
 	r = serve_message(channel, head);
+	if (r == 0 && vmrpc__unlikely(channel->close_later))
+		r = -EPIPE; /* the session has ended, and been replaced: no answer is wanted */
 	atomic_store_explicit(&channel->depth, atomic_load_explicit(&channel->depth, memory_order_relaxed) - 1,
 			      memory_order_relaxed);
 	vmrpc__rpc_stack_set_mark(stack, mark);
@@ -503,6 +505,8 @@ static int lost(struct vmrpc__channel *channel, int error)
 		channel->owed = error == -ETIMEDOUT;
 	else if (error == -ETIMEDOUT || error == -EAGAIN)
 		vmrpc__channel_abandon(channel);
+	else if (channel->close_later)
+		vmrpc__channel_close(channel);
 	return error;
 }
 

@@ -184,8 +184,9 @@ void vmrpc__channel_close(struct vmrpc__channel *channel)
 {
 	struct vmrpc__session *session = channel->session;
 
-	if (channel->stack_calls) {
-		/* The thread is on its RPC stack: closed when it leaves that (vmrpc_stack_call). */
+	if (channel->stack_calls || atomic_load_explicit(&channel->depth, memory_order_relaxed) > 0) {
+		/* The thread is on its RPC stack, or in a callback that made the connection anew: closed when it leaves
+		 * that stack (vmrpc_stack_call), or when the call around the callback fails (call.c, lost). */
 		channel->close_later = true;
 		return;
 	}
