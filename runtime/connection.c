@@ -6,6 +6,7 @@
 #include "internal.h"
 
 #define HANDSHAKE_MS 10000   /* for a server that accepts but does not answer */
+#define KEPT_DEAD    4	     /* sessions of dead servers that stay mapped, for pointers to what the servers allocated */
 #define RETRY_NS     2000000 /* between looks for a server that is starting */
 
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER; /* of the list and of bindings */
@@ -87,29 +88,31 @@ static int open_session(struct vmrpc *conn, struct vmrpc__session **ret_session)
 	return 0;
 }
 
-/* Lets go of dead sessions in which nobody waits and nothing is allocated any more. conn->lock is held. */
+/* Lets go of dead sessions in which nobody waits and nothing is allocated any more. What their servers allocated cannot
+ * be seen from here, so the last few stay all the same. conn->lock is held. */
 static void bury(struct vmrpc *conn)
 {
 	struct vmrpc__session **link = &conn->old;
+	unsigned n = 0;
 
 	while (*link) {
 		struct vmrpc__session *session = *link;
-		struct vmrpc__arena_stats stats;
 
-		vmrpc__arena_get_stats(session->arena, &stats);
-		if (!session->inherited && (stats.in_use || vmrpc__session_kick(session))) {
+		if (!session->inherited && (n++ < KEPT_DEAD || !vmrpc__arena_is_idle(session->arena) ||
+					    atomic_load(&conn->allocating) || vmrpc__session_kick(session))) {
 			link = &session->next;
 			continue;
 		}
 		*link = session->next;
 		vmrpc__monitor_remove(session);
+		vmrpc__stats_add(session, &conn->past);
 		vmrpc__session_unref(session);
 	}
 }
 
 int vmrpc__connection_session(struct vmrpc *conn, struct vmrpc__session **ret_session)
 {
-	struct vmrpc__session *session, *dead;
+	struct vmrpc__session *session, *dead, *orphaned = NULL;
 	int r = 0;
 
 	if (conn->side == VMRPC__SERVER)
@@ -126,6 +129,10 @@ int vmrpc__connection_session(struct vmrpc *conn, struct vmrpc__session **ret_se
 		if (r == 0) {
 			atomic_store_explicit(&conn->session, session, memory_order_release);
 			if (dead) {
+				if (!dead->inherited) {
+					orphaned = dead;
+					vmrpc__session_ref(orphaned);
+				}
 				dead->next = conn->old;
 				conn->old = dead;
 				atomic_fetch_add_explicit(&conn->reconnects, 1, memory_order_relaxed);
@@ -138,6 +145,11 @@ int vmrpc__connection_session(struct vmrpc *conn, struct vmrpc__session **ret_se
 		*ret_session = session;
 	}
 	pthread_mutex_unlock(&conn->lock);
+	if (orphaned) {
+		/* Without the lock: a heap that becomes empty by it takes that (heap_setup.c). */
+		vmrpc__arena_orphan(orphaned->arena);
+		vmrpc__session_unref(orphaned);
+	}
 	return r;
 }
 
@@ -321,11 +333,21 @@ struct vmrpc__arena *vmrpc__arena_of(struct vmrpc *conn, struct vmrpc **ret_conn
 	*ret_conn = conn;
 	if (conn->side == VMRPC__SERVER)
 		return conn->session->arena;
+	/* Before the session is looked up, under the lock that bury() holds: it sees this, or we a living session. */
+	atomic_fetch_add_explicit(&conn->allocating, 1, memory_order_relaxed);
 	r = vmrpc__connection_session(conn, &session);
 	if (r < 0) {
+		vmrpc__arena_done(conn);
 		errno = -r;
 		return NULL;
 	}
 	vmrpc__session_unref(session);
 	return session->arena;
+}
+
+void vmrpc__arena_done(struct vmrpc *conn)
+{
+	if (conn->side == VMRPC__CLIENT)
+		/* Release: whatever was done with the arena, before bury() frees it. */
+		atomic_fetch_sub_explicit(&conn->allocating, 1, memory_order_release);
 }

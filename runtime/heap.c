@@ -295,6 +295,23 @@ int vmrpc__arena_release(struct vmrpc__arena *arena, size_t offset)
 	return 0;
 }
 
+void vmrpc__arena_push(struct vmrpc__arena *arena)
+{
+	pthread_mutex_lock(&arena->lock);
+	vmrpc__outbox_retry(arena);
+	pthread_mutex_unlock(&arena->lock);
+}
+
+bool vmrpc__arena_is_idle(struct vmrpc__arena *arena)
+{
+	bool idle;
+
+	pthread_mutex_lock(&arena->lock);
+	idle = arena->in_use == 0 && !arena->caches;
+	pthread_mutex_unlock(&arena->lock);
+	return idle;
+}
+
 int vmrpc__arena_drain(struct vmrpc__arena *arena)
 {
 	bool lied;

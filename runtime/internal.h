@@ -197,6 +197,8 @@ int vmrpc__channel_get(struct vmrpc__channel **ret_channel, struct vmrpc *conn);
 void vmrpc__channel_close(struct vmrpc__channel *channel);
 /* Client: after a time-out. The channel is closed for when the server is done; the thread's next call opens another. */
 void vmrpc__channel_abandon(struct vmrpc__channel *channel);
+/* In a fork child: frees what the parent's threads had of an inherited session. */
+void vmrpc__channels_forget(struct vmrpc__session *session);
 int vmrpc__channel_stack(struct vmrpc__channel *channel);
 /* Makes this process's thread that waits on the channel look up. */
 void vmrpc__channel_kick(struct vmrpc__channel *channel);
