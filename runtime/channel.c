@@ -208,6 +208,17 @@ void vmrpc__channel_close(struct vmrpc__channel *channel)
 	free_channel(channel);
 }
 
+void vmrpc__channels_forget(struct vmrpc__session *session)
+{
+	for (uint32_t i = 0; session->channels && i < session->layout.n_channels; i++) {
+		struct vmrpc__channel *channel = session->channels[i];
+
+		session->channels[i] = NULL;
+		if (channel)
+			free_channel(channel);
+	}
+}
+
 void vmrpc__channel_abandon(struct vmrpc__channel *channel)
 {
 	struct vmrpc__thread *thread = vmrpc__thread_get();

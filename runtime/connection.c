@@ -6,6 +6,7 @@
 #include "internal.h"
 
 #define HANDSHAKE_MS 10000   /* for a server that accepts but does not answer */
+#define ANSWER_MS    1000    /* of these, what it gets at least, whatever timeout= says */
 #define KEPT_DEAD    4	     /* sessions of dead servers that stay mapped, for pointers to what the servers allocated */
 #define RETRY_NS     2000000 /* between looks for a server that is starting */
 
@@ -63,6 +64,8 @@ static int open_session(struct vmrpc *conn, struct vmrpc__session **ret_session)
 	const struct vmrpc__options *options = &conn->address.options;
 	const int64_t patience = options->timeout_ms > 0 ? options->timeout_ms : 0;
 	const int64_t give_up = vmrpc__deadline(patience);
+	/* A server that is there gets a while to answer, however short a time calls are given. */
+	const int64_t hear = options->timeout_ms < 0 ? HANDSHAKE_MS : patience > ANSWER_MS ? patience : ANSWER_MS;
 	struct vmrpc__session *session;
 	int r;
 
@@ -72,8 +75,7 @@ static int open_session(struct vmrpc *conn, struct vmrpc__session **ret_session)
 			return r;
 		r = conn->address.backend->connect(&session->link, &conn->address);
 		if (r == 0)
-			r = vmrpc__handshake_client(session,
-						    vmrpc__deadline(patience > HANDSHAKE_MS ? patience : HANDSHAKE_MS));
+			r = vmrpc__handshake_client(session, vmrpc__deadline(hear));
 		if (r == 0)
 			r = vmrpc__monitor_add(session);
 		if (r == 0)
@@ -98,8 +100,8 @@ static void bury(struct vmrpc *conn)
 	while (*link) {
 		struct vmrpc__session *session = *link;
 
-		if (!session->inherited && (n++ < KEPT_DEAD || !vmrpc__arena_is_idle(session->arena) ||
-					    atomic_load(&conn->allocating) || vmrpc__session_kick(session))) {
+		if (session->inherited || n++ < KEPT_DEAD || !vmrpc__arena_is_idle(session->arena) ||
+		    atomic_load(&conn->allocating) || vmrpc__session_kick(session)) {
 			link = &session->next;
 			continue;
 		}
@@ -281,12 +283,16 @@ void vmrpc_close(struct vmrpc *conn)
 		vmrpc__monitor_remove(session);
 		if (session->link)
 			vmrpc__session_end(session, -EPIPE);
+		if (session->inherited)
+			vmrpc__channels_forget(session);
 		vmrpc__session_unref(session);
 	}
 	while (conn->old) {
 		session = conn->old;
 		conn->old = session->next;
 		vmrpc__monitor_remove(session);
+		if (session->inherited)
+			vmrpc__channels_forget(session);
 		vmrpc__session_unref(session);
 	}
 	vmrpc__heaps_free(conn);

@@ -41,7 +41,18 @@ static int check(union vmrpc__message *message, int received, uint32_t kind, siz
 
 int vmrpc__send(struct vmrpc__session *session, const void *message, size_t size, int64_t deadline)
 {
-	return session->link->backend->send(session->link, message, size, deadline);
+	const struct vmrpc__backend *backend = session->link->backend;
+	union vmrpc__message last_words;
+	int r = backend->send(session->link, message, size, deadline);
+
+	if (r != -EPIPE || session->side != VMRPC__CLIENT)
+		return r;
+	/* A server may refuse us before it has heard us out. */
+	memset(&last_words, 0, sizeof last_words);
+	if (backend->recv(session->link, &last_words, sizeof last_words, 0) == sizeof last_words.ready &&
+	    last_words.kind == VMRPC__REFUSED)
+		return refused(&last_words.ready);
+	return vmrpc__fail(EPIPE, "the server went away while connecting");
 }
 
 int vmrpc__expect(struct vmrpc__session *session, union vmrpc__message *message, uint32_t kind, size_t size,
