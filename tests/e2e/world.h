@@ -174,6 +174,16 @@ static inline pid_t world_serve(const char *address)
 	return world_serve_service(&lab_server_service, address);
 }
 
+/* Stops all its threads where they are, until SIGCONT. */
+static inline void world_freeze(pid_t server)
+{
+	int status;
+
+	CHECK_EQ(kill(server, SIGSTOP), 0);
+	CHECK_EQ(waitpid(server, &status, WUNTRACED), server);
+	CHECK(WIFSTOPPED(status));
+}
+
 /* Stops it in order. */
 static inline void world_stop(pid_t server)
 {
