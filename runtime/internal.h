@@ -139,6 +139,7 @@ bool vmrpc__session_kick(struct vmrpc__session *session);
 void vmrpc__session_ref(struct vmrpc__session *session);
 void vmrpc__session_unref(struct vmrpc__session *session);
 struct vmrpc__channel_block *vmrpc__session_block(const struct vmrpc__session *session, uint32_t index);
+struct vmrpc__doorplate *vmrpc__session_doorplate(const struct vmrpc__session *session, uint32_t index);
 
 /* All sessions of this process, for addresses and forks. Locked by vmrpc__registry_lock. */
 extern pthread_mutex_t vmrpc__registry_lock;
@@ -185,6 +186,7 @@ struct vmrpc__channel {
 	unsigned char *spill; /* our spill area */
 	size_t spill_used;
 	struct vmrpc__channel_block *block;
+	struct vmrpc__doorplate *doorplate;
 	struct vmrpc__rpc_stack stack;
 	bool stack_ready;
 	uint32_t stack_calls; /* client: vmrpc_stack_call()s the thread is in */

@@ -34,6 +34,8 @@ int vmrpc__layout_plan(struct vmrpc__control *ret_layout, uint32_t n_channels, s
 		return vmrpc__fail(EINVAL, "heap=%zuM: up to %zuM are possible", heap_size >> 20,
 				   VMRPC__HEAP_LIMIT >> 20);
 
+	layout.doorplates = offset;
+	offset += pages(n_channels * sizeof(struct vmrpc__doorplate));
 	layout.channels = offset;
 	offset += (uint64_t)n_channels * sizeof(struct vmrpc__channel_block);
 	layout.posts_to_server = offset;

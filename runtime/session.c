@@ -93,6 +93,11 @@ struct vmrpc__channel_block *vmrpc__session_block(const struct vmrpc__session *s
 	return (struct vmrpc__channel_block *)(session->region.base + session->layout.channels) + index;
 }
 
+struct vmrpc__doorplate *vmrpc__session_doorplate(const struct vmrpc__session *session, uint32_t index)
+{
+	return (struct vmrpc__doorplate *)(session->region.base + session->layout.doorplates) + index;
+}
+
 static void kick(struct vmrpc__session *session, _Atomic uint32_t *word)
 {
 	/* Seq-cst: after ended or closing was set, before the waiter's compare-and-swap (wait.c, sleep_on). */

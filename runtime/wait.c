@@ -218,7 +218,7 @@ static int sleep_on(struct vmrpc__channel *channel, const struct awaited *awaite
 	if (seen & VMRPC__KICK) {
 		/* Somebody wanted us, or the peer, to look up. We did. */
 		if (session->side == VMRPC__CLIENT &&
-		    atomic_load_explicit(&channel->block->doorplate.server, memory_order_acquire) ==
+		    atomic_load_explicit(&channel->doorplate->server, memory_order_acquire) ==
 			    channel->generation * 2)
 			return -EAGAIN;
 		atomic_compare_exchange_strong(awaited->word, &seen, seen & ~VMRPC__KICK);
