@@ -11,6 +11,7 @@
 
 #define HEARING_MAX  64	   /* handshakes at a time; more clients wait in the socket's queue */
 #define HANDSHAKE_MS 10000 /* for a client that connects but says nothing */
+#define HURRY_MS     500   /* for one that does so while others wait to be heard */
 #define TIMER_MIN_NS 1000000
 #define TIMER_MAX_NS 100000000
 
@@ -38,6 +39,18 @@ void vmrpc__server_soon(struct vmrpc_server *server)
 	pthread_mutex_lock(&server->lock);
 	set_timer(server, TIMER_MIN_NS);
 	pthread_mutex_unlock(&server->lock);
+}
+
+/* Where clients wait to be heard, those that say nothing lose their place. The server's lock is held. */
+static void hurry(struct vmrpc_server *server)
+{
+	const int64_t before = vmrpc__now() - (int64_t)HURRY_MS * 1000000;
+
+	for (struct vmrpc__client *client = server->clients; client; client = client->next)
+		if (!client->served && !client->hurried && client->since < before) {
+			client->hurried = true;
+			client->conn.session->link->backend->hang_up(client->conn.session->link);
+		}
 }
 
 static void resume_endpoints(struct vmrpc_server *server)
@@ -90,6 +103,8 @@ static void timer_ready(struct vmrpc_server *server, struct vmrpc__source *sourc
 		done = client;
 	}
 	resume_endpoints(server);
+	if (server->n_hearing >= HEARING_MAX)
+		hurry(server);
 	for (struct vmrpc__endpoint *endpoint = server->endpoints; endpoint; endpoint = endpoint->next)
 		more = more || endpoint->paused;
 	if (more)
@@ -139,6 +154,7 @@ struct vmrpc__client *vmrpc__client_new(struct vmrpc_server *server, struct vmrp
 	if (!client)
 		return NULL;
 	client->source.ready = client_ready;
+	client->since = vmrpc__now();
 	client->server = server;
 	client->endpoint = endpoint;
 	client->conn.side = VMRPC__SERVER;
