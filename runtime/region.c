@@ -9,6 +9,8 @@
 #define REGION_LIMIT ((uint64_t)1 << 42)
 /* Address space kept free behind what exists, for heaps added later. */
 #define RESERVE_MIN ((uint64_t)16 << 30)
+/* Null pointers, and those of which half was lost, lead below this. */
+#define LOWEST_PLACE ((uint64_t)4 << 30)
 
 static uint64_t pages(uint64_t size)
 {
@@ -92,6 +94,17 @@ static uintptr_t good_place(unsigned n, size_t size)
 	if (getrandom(&random, sizeof random, GRND_NONBLOCK) < 0)
 		random = (uint64_t)vmrpc__now() * UINT64_C(0x9e3779b97f4a7c15);
 	return (uintptr_t)(places[n % n_places].low + (random >> 8) % slots * size);
+}
+
+bool vmrpc__region_may_lie_at(const struct vmrpc__region *region, uint64_t address, bool trust)
+{
+	if (address % VMRPC__PAGE || address < LOWEST_PLACE)
+		return false;
+	for (unsigned i = 0; i < sizeof places / sizeof places[0] && !trust; i++)
+		if (address >= places[i].low && address < places[i].high &&
+		    region->reserved <= places[i].high - address)
+			return true;
+	return trust;
 }
 
 int vmrpc__region_map(struct vmrpc__region *region, uintptr_t address)
