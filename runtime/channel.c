@@ -297,6 +297,9 @@ static void turn_away(struct vmrpc__session *session, uint32_t index, uint32_t g
 	atomic_store_explicit(&vmrpc__session_doorplate(session, index)->server, generation * 2, memory_order_release);
 	atomic_fetch_or(&block->cell.state, VMRPC__KICK);
 	session->link->backend->wake(session->link, &block->cell.state);
+	/* Or it waits for room in the ring. */
+	atomic_fetch_or(&block->progress.done, VMRPC__KICK);
+	session->link->backend->wake(session->link, &block->progress.done);
 }
 
 int vmrpc__channels_scan(struct vmrpc__session *session)
