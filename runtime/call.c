@@ -187,7 +187,7 @@ static int serve_spilled(struct vmrpc__channel *channel, const struct vmrpc_meth
 	int status;
 
 	get_words(channel->cell, &place, 0, sizeof place);
-	if (place.size != method->frame_size || !vmrpc__region_holds(&session->region, place.offset, place.size, 8))
+	if (place.size != method->frame_size || !vmrpc__session_holds(session, place.offset, place.size, 8))
 		return -EPROTO;
 	if (place.size > sizeof on_stack)
 		frame = malloc(place.size);
