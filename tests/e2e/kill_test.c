@@ -3,9 +3,8 @@
  * allow. The test's own process has one thread and no connection, so that it can fork. */
 #define TEST_TIMEOUT 600
 
+#include "checked_server.h"
 #include "process.h"
-#include "puppet.h"
-#include "serve.h"
 #include "workload.h"
 
 #define ADDRESS	   "local:kill"
@@ -13,44 +12,6 @@
 #define SLACK_MAPS 100 /* arenas of the C library's malloc */
 #define SLACK_KB   (24 << 10)
 #define BEYOND_US  3000 /* how long after it has connected a victim lives at most */
-
-static void check_arena(struct vmrpc__arena *arena)
-{
-	const char *why;
-
-	if (!vmrpc__arena_is_valid(arena, &why))
-		TEST_FAIL("the heap's invariants are broken: %s", why);
-}
-
-/* A server that looks at itself on 'c'. */
-static void be_server(int fd, const char *address)
-{
-	struct vmrpc_server *server;
-	char what = 0;
-
-	CHECK_OK(vmrpc_server_new(&server));
-	CHECK_OK(vmrpc_server_add(server, &lab_server_service, address));
-	while (what != 'e') {
-		struct pollfd pollfds[] = {{.fd = vmrpc_server_fd(server), .events = POLLIN},
-					   {.fd = fd, .events = POLLIN}};
-
-		CHECK(poll(pollfds, 2, -1) > 0);
-		CHECK_OK(vmrpc_server_dispatch(server, 0));
-		if (!pollfds[1].revents)
-			continue;
-		CHECK_EQ(recv(fd, &what, 1, 0), 1);
-		if (what == 'c') {
-			pthread_mutex_lock(&server->lock);
-			for (struct vmrpc__client *client = server->clients; client; client = client->next)
-				if (client->served)
-					check_arena(client->conn.session->arena);
-			pthread_mutex_unlock(&server->lock);
-		}
-		if (what == 'e')
-			vmrpc_server_free(server);
-		puppet_answer(fd, 0);
-	}
-}
 
 /* One connection, on which several threads do all there is to do. */
 struct crew {
@@ -98,9 +59,9 @@ static void check_arenas(struct vmrpc *conn)
 {
 	pthread_mutex_lock(&conn->lock);
 	if (conn->session)
-		check_arena(conn->session->arena);
+		checked_arena(conn->session->arena);
 	for (struct vmrpc__session *session = conn->old; session; session = session->next)
-		check_arena(session->arena);
+		checked_arena(session->arena);
 	pthread_mutex_unlock(&conn->lock);
 }
 
@@ -234,7 +195,7 @@ static void kill_clients(const char *server_address, unsigned rounds, struct pro
 	int64_t opening_us;
 
 	world_begin();
-	server = puppet_start(be_server, server_address);
+	server = puppet_start(checked_server, server_address);
 	puppet_ask(&server, 'c');
 	quiet = process_look(server.pid);
 	quiet.threads += with_client.threads;
