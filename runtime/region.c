@@ -110,14 +110,14 @@ bool vmrpc__region_may_lie_at(const struct vmrpc__region *region, uint64_t addre
 int vmrpc__region_map(struct vmrpc__region *region, uintptr_t address)
 {
 	unsigned char *base;
-	int flags = MAP_SHARED | MAP_NORESERVE;
 
 	if (address && address < VMRPC__PAGE)
 		address = good_place((unsigned)(address - VMRPC__PLACE_GOOD), region->reserved);
-	if (address)
-		flags |= MAP_FIXED_NOREPLACE;
-	base = mmap((void *)address, region->reserved, PROT_READ | PROT_WRITE, flags, region->fd, 0);
-	if (base != MAP_FAILED && address && base != (unsigned char *)address) { /* kernels before 4.17 */
+	/* The address is a wish: MAP_FIXED_NOREPLACE would say the same, but ThreadSanitizer turns that into address 0.
+	 */
+	base = mmap((void *)address, region->reserved, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, region->fd,
+		    0);
+	if (base != MAP_FAILED && address && base != (unsigned char *)address) {
 		munmap(base, region->reserved);
 		return -EEXIST;
 	}

@@ -70,9 +70,11 @@ static void pause_endpoint(struct vmrpc_server *server, struct vmrpc__endpoint *
 {
 	struct epoll_event event = {.events = 0, .data.ptr = &endpoint->source};
 
+	pthread_mutex_lock(&server->lock);
 	endpoint->paused = true;
 	epoll_ctl(server->epoll_fd, EPOLL_CTL_MOD, endpoint->address.backend->listener_fd(endpoint->listener), &event);
-	vmrpc__server_soon(server);
+	set_timer(server, TIMER_MIN_NS);
+	pthread_mutex_unlock(&server->lock);
 }
 
 /* Kicks the threads of dead clients, frees those that have none left, and tries what could not be done before. */
@@ -272,6 +274,16 @@ static int receive(struct vmrpc_server *server, struct vmrpc__endpoint *endpoint
 	return -r;
 }
 
+static bool can_hear(struct vmrpc_server *server)
+{
+	bool can;
+
+	pthread_mutex_lock(&server->lock);
+	can = server->n_hearing < HEARING_MAX;
+	pthread_mutex_unlock(&server->lock);
+	return can;
+}
+
 static void endpoint_ready(struct vmrpc_server *server, struct vmrpc__source *source, uint32_t events)
 {
 	struct vmrpc__endpoint *endpoint = (struct vmrpc__endpoint *)source;
@@ -279,7 +291,7 @@ static void endpoint_ready(struct vmrpc_server *server, struct vmrpc__source *so
 	int r = 0;
 
 	(void)events;
-	while (r == 0 && server->n_hearing < HEARING_MAX) {
+	while (r == 0 && can_hear(server)) {
 		r = endpoint->address.backend->accept(endpoint->listener, &link);
 		if (r == 0 && endpoint->address.options.isolate_fork)
 			r = vmrpc__isolate(server, endpoint, link);
