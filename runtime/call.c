@@ -103,7 +103,7 @@ static int spill(struct vmrpc__channel *channel, struct spilled *ret_spilled, co
 				"the heap is too full for a frame of %u bytes; connect with a larger heap=", size);
 		spilled.block = true;
 	}
-	if (!spilled.in_place)
+	if (!spilled.in_place && size)
 		memcpy(spilled.at, frame, size);
 	*ret_spilled = spilled;
 	return 0;
@@ -489,7 +489,7 @@ static __attribute__((noinline)) int64_t call_spilled(struct vmrpc__channel *cha
 			unspill(channel, &spilled);
 		return out.head;
 	}
-	if ((out.head & 0xffff) == 0 && !spilled.in_place)
+	if ((out.head & 0xffff) == 0 && !spilled.in_place && size > method->result_offset)
 		memcpy((char *)frame + method->result_offset, spilled.at + method->result_offset,
 		       size - method->result_offset);
 	unspill(channel, &spilled);
