@@ -94,7 +94,7 @@ TEST(idle_connections_use_no_processor)
 	CHECK(ticks(getpid()) - client_ticks <= 1);
 	CHECK(ticks(world.server) - server_ticks <= 1);
 	/* Ours are of this test's own sleeping. Sanitizers run threads of their own. */
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !defined(WORLD_ASAN) && !defined(WORLD_TSAN)
 	CHECK(switches(getpid()) - client_switches < 50);
 	CHECK(switches(world.server) - server_switches < 20);
 #else
@@ -111,7 +111,7 @@ TEST(idle_connections_use_little_memory)
 	struct world world = world_open("", "");
 	uint64_t client, server, regions;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if defined(WORLD_ASAN) || defined(WORLD_TSAN)
 	TEST_SKIP("a sanitizer's own memory cannot be told from ours");
 #endif
 	CHECK_OK(lab_null(world.conn));

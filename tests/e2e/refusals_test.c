@@ -414,10 +414,14 @@ TEST(junk_servers)
 		int error;
 		const char *words;
 	} junk[] = {
-		{answer_words, EPROTO, "does not speak this protocol"}, {answer_nothing, EPIPE, "went away"},
-		{answer_at_length, EPROTO, "longer than any"},		{answer_no_memory, EPROTO, "gives none"},
-		{answer_ordinary_file, EPROTO, "none of vmrpc's"},	{answer_too_little, EPROTO, "less memory than it says"},
-		{answer_blank_memory, EPROTO, "control page"},		{refuse_oddly, EPROTO, "refused: ????"},
+		{answer_words, EPROTO, "does not speak this protocol"},
+		{answer_nothing, EPIPE, "went away"},
+		{answer_at_length, EPROTO, "longer than any"},
+		{answer_no_memory, EPROTO, "gives none"},
+		{answer_ordinary_file, EPROTO, "none of vmrpc's"},
+		{answer_too_little, EPROTO, "less memory than it says"},
+		{answer_blank_memory, EPROTO, "control page"},
+		{refuse_oddly, EPROTO, "refused: ????"},
 	};
 
 	world_begin();
