@@ -390,8 +390,10 @@ static int find_endpoint(struct vmrpc_server *server, struct vmrpc__address *add
 		return r;
 	}
 	*address = (struct vmrpc__address){0}; /* the endpoint's now */
+	pthread_mutex_lock(&server->lock);
 	endpoint->next = server->endpoints;
 	server->endpoints = endpoint;
+	pthread_mutex_unlock(&server->lock);
 	*ret_endpoint = endpoint;
 	return 0;
 }
@@ -499,12 +501,12 @@ void vmrpc_server_free(struct vmrpc_server *server)
 		return;
 	atomic_store(&server->stopping, true);
 	/* First nobody new, then those half-way in, then those served. */
+	pthread_mutex_lock(&server->lock);
 	for (struct vmrpc__endpoint *endpoint = server->endpoints; endpoint; endpoint = endpoint->next) {
 		endpoint->address.backend->unlisten(endpoint->listener, true);
 		endpoint->listener = NULL;
 		endpoint->paused = false;
 	}
-	pthread_mutex_lock(&server->lock);
 	for (struct vmrpc__client *client = server->clients; client; client = client->next)
 		if (!client->served)
 			client->conn.session->link->backend->hang_up(client->conn.session->link);
