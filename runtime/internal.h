@@ -122,11 +122,11 @@ struct vmrpc__session {
 	struct vmrpc__channel **channels; /* layout.n_channels of them */
 	uint32_t *generations;		  /* of the doorplates */
 	uint32_t n_open;
-	uint32_t n_threads;	     /* server: running */
-	uint32_t start_tries;	     /* server: in vain */
-	struct vmrpc__counters past; /* of closed channels */
+	uint32_t n_threads;		 /* server: running */
+	uint32_t start_tries;		 /* server: in vain */
+	struct vmrpc__counters past;	 /* of closed channels */
 	struct vmrpc__heap_range *heaps; /* by offset */
-	struct vmrpc__session *next; /* client: sessions of a conn that died with blocks in use; server: all */
+	struct vmrpc__session *next;	 /* client: sessions of a conn that died with blocks in use; server: all */
 	struct vmrpc__session *registry_next, **registry_link;
 	struct vmrpc__session *watch_next; /* client: monitor.c */
 	bool watched, tended;

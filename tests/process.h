@@ -93,10 +93,22 @@ static inline void process_print(const char *what, const struct process_use *use
 		use->threads, use->descriptors, use->maps, use->regions, use->children, use->resident_kb);
 }
 
+/* Sanitizers keep freed memory for a while and have leak checkers of their own. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define PROCESS_MEMORY_TELLS 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define PROCESS_MEMORY_TELLS 0
+#endif
+#endif
+#ifndef PROCESS_MEMORY_TELLS
+#define PROCESS_MEMORY_TELLS 1
+#endif
+
 static inline bool process_has_grown(const struct process_use *from, const struct process_use *to, unsigned slack_maps)
 {
 	return to->threads > from->threads || to->descriptors > from->descriptors || to->regions > from->regions ||
-	       to->children > from->children || to->maps > from->maps + slack_maps;
+	       to->children > from->children || (PROCESS_MEMORY_TELLS && to->maps > from->maps + slack_maps);
 }
 
 /* Waits until the process uses no more than it once did; fails the test if it never does. What a sanitizer or the C
@@ -118,22 +130,10 @@ static inline struct process_use process_settles(pid_t pid, const struct process
 	return use;
 }
 
-/* Sanitizers keep freed memory for a while and have leak checkers of their own. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define PROCESS_RESIDENT_TELLS 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define PROCESS_RESIDENT_TELLS 0
-#endif
-#endif
-#ifndef PROCESS_RESIDENT_TELLS
-#define PROCESS_RESIDENT_TELLS 1
-#endif
-
 static inline void process_check_resident(const struct process_use *before, const struct process_use *after,
 					  unsigned long slack_kb)
 {
-	if (PROCESS_RESIDENT_TELLS && after->resident_kb > before->resident_kb + slack_kb) {
+	if (PROCESS_MEMORY_TELLS && after->resident_kb > before->resident_kb + slack_kb) {
 		process_print("before", before);
 		process_print("after ", after);
 		TEST_FAIL("memory leaks");
