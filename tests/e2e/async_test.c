@@ -318,7 +318,7 @@ TEST(a_server_s_death_is_a_failure_of_calls_on_their_way)
 		CHECK_OK(lab_note_slowly(world.conn, 0, 10000000));
 		CHECK_OK(lab_note(world.conn, 1));
 		CHECK_EQ(kill(world.server, SIGKILL), 0);
-		CHECK_EQ(waitpid(world.server, &status, 0), world.server);
+		CHECK_EQ(world_wait(world.server, &status, 0), world.server);
 		world.server = world_serve("local:lab");
 		/* Until its death is noticed calls may still be posted, to nobody. */
 		EVENTUALLY(stats_of(world.conn).channels == 0);
@@ -330,7 +330,7 @@ TEST(a_server_s_death_is_a_failure_of_calls_on_their_way)
 	CHECK_OK(lab_note(world.conn, 0));
 	CHECK_OK(lab_flush(world.conn));
 	CHECK_EQ(kill(world.server, SIGKILL), 0);
-	CHECK_EQ(waitpid(world.server, &status, 0), world.server);
+	CHECK_EQ(world_wait(world.server, &status, 0), world.server);
 	world.server = world_serve("local:lab");
 	EVENTUALLY(stats_of(world.conn).channels == 0);
 	CHECK_OK(lab_null(world.conn));

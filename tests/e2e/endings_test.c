@@ -18,7 +18,7 @@ static void kill_server(struct world *world)
 	int status;
 
 	CHECK_EQ(kill(world->server, SIGKILL), 0);
-	CHECK_EQ(waitpid(world->server, &status, 0), world->server);
+	CHECK_EQ(world_wait(world->server, &status, 0), world->server);
 }
 
 static bool word_is_one(_Atomic int *word)
@@ -335,7 +335,7 @@ TEST(a_server_may_kill_itself)
 	int status;
 
 	CHECK_FAILS(lab_crash(world.conn), EPIPE, "lab.lab_crash: the peer died");
-	CHECK_EQ(waitpid(world.server, &status, 0), world.server);
+	CHECK_EQ(world_wait(world.server, &status, 0), world.server);
 	world.server = world_serve("local:lab");
 	CHECK_OK(lab_null(world.conn));
 	world_close(&world);

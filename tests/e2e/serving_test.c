@@ -68,7 +68,7 @@ TEST(a_dead_server_s_socket_is_replaced)
 	server = world_serve("local:lab");
 	conn = world_connect("local:lab");
 	CHECK_EQ(kill(server, SIGKILL), 0);
-	CHECK_EQ(waitpid(server, &status, 0), server);
+	CHECK_EQ(world_wait(server, &status, 0), server);
 	vmrpc_close(conn);
 	CHECK(exists(socket_path()));
 	server = world_serve("local:lab");
@@ -154,7 +154,8 @@ TEST(one_of_many_gets_the_name)
 	CHECK_EQ(n_serving, 1);
 	CHECK_EQ(n_refused, N - 1);
 	vmrpc_close(conn);
-	world_stop((pid_t)winner);
+	CHECK_EQ(kill((pid_t)winner, SIGTERM), 0);
+	CHECK_EQ(waitpid((pid_t)winner, &(int){0}, 0), winner);
 	world_end();
 }
 
@@ -260,7 +261,7 @@ TEST(a_method_stops_its_server)
 	int status;
 
 	CHECK_OK(lab_stop_serving(world.conn));
-	CHECK_EQ(waitpid(world.server, &status, 0), world.server);
+	CHECK_EQ(world_wait(world.server, &status, 0), world.server);
 	CHECK_EQ(status, 0);
 	CHECK_EQ(world_sockets(), 0);
 	world.server = world_serve("local:lab");
@@ -457,6 +458,7 @@ TEST(isolated_services_end_with_the_server)
 {
 	struct world world = world_open("isolate=fork", "");
 	int64_t child;
+	int status;
 
 	CHECK_OK(lab_pid(world.conn, &child));
 	world_stop(world.server);
@@ -465,7 +467,7 @@ TEST(isolated_services_end_with_the_server)
 	EVENTUALLY(lab_pid(world.conn, &child) == 0);
 	/* Also when it has no time to tell them. */
 	CHECK_EQ(kill(world.server, SIGKILL), 0);
-	CHECK_EQ(waitpid(world.server, NULL, 0), world.server);
+	CHECK_EQ(world_wait(world.server, &status, 0), world.server);
 	EVENTUALLY(!alive((pid_t)child));
 	world.server = world_serve("local:lab?isolate=fork");
 	EVENTUALLY(lab_null(world.conn) == 0);

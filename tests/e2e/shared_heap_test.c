@@ -293,7 +293,8 @@ TEST(the_place_of_a_heap_is_used_again)
 		CHECK_OK(vmrpc_heap_setup(&heap, world.conn, (size_t)1 << 30));
 		block = vmrpc_malloc(world.conn, 900 << 20);
 		CHECK(block);
-		CHECK(block[100 << 20] == 0); /* and clean */
+		if (!world_emulated())
+			CHECK(block[100 << 20] == 0); /* and its pages were given back */
 		block[100 << 20] = 1;
 		block[899 << 20] = 1;
 		vmrpc_free(block);
@@ -435,7 +436,7 @@ TEST(blocks_outlive_their_server)
 	memset(ours, 3, 5000);
 	CHECK_OK(lab_make(world.conn, 5000, 4, &theirs));
 	CHECK_EQ(kill(world.server, SIGKILL), 0);
-	CHECK_EQ(waitpid(world.server, &status, 0), world.server);
+	CHECK_EQ(world_wait(world.server, &status, 0), world.server);
 	world.server = world_serve("local:lab");
 	EVENTUALLY(stats_of(world.conn).channels == 0);
 	CHECK_OK(lab_null(world.conn));
@@ -448,7 +449,7 @@ TEST(blocks_outlive_their_server)
 	/* The memory of a few dead servers is kept, for what they allocated; not more. */
 	for (unsigned death = 2; death <= 10; death++) {
 		CHECK_EQ(kill(world.server, SIGKILL), 0);
-		CHECK_EQ(waitpid(world.server, &status, 0), world.server);
+		CHECK_EQ(world_wait(world.server, &status, 0), world.server);
 		world.server = world_serve("local:lab");
 		EVENTUALLY(stats_of(world.conn).channels == 0);
 		CHECK_OK(lab_null(world.conn));

@@ -488,7 +488,7 @@ TEST(a_server_may_die_during_a_call_from_the_stack)
 
 	CHECK_OK(vmrpc_stack_call(world.conn, crash_on_stack, &visit, NULL));
 	CHECK_EQ(visit.r, -EPIPE);
-	CHECK_EQ(waitpid(world.server, &status, 0), world.server);
+	CHECK_EQ(world_wait(world.server, &status, 0), world.server);
 	world.server = world_serve("local:lab");
 	check_shared(world.conn);
 	world_close(&world);

@@ -133,26 +133,41 @@ static inline unsigned world_scaled(unsigned n)
 	return n ? n : 1;
 }
 
+/* Whether this is QEMU's user mode, which leaves out a few things: such as this one. */
+static inline bool world_emulated(void)
+{
+	int value;
+
+	return prctl(PR_GET_CHILD_SUBREAPER, &value) < 0;
+}
+
 /* ---- servers ------------------------------------------------------------------------------------------------ */
 
-/* Servers are started by a helper that was forked before there were any threads, for a child that is forked while
- * others run may find the locks of allocators (AddressSanitizer's, for one) held by threads that it does not have. */
+/* Servers are the children of a helper that was forked before there were any threads. A child that is forked while
+ * others run finds their locks locked for ever: AddressSanitizer's allocator, QEMU's user mode. */
 struct world_request {
+	pid_t await; /* not 0: waitpid(await, flags); else start a server */
+	int flags;
 	const struct vmrpc_service *service;
 	bool by_name; /* address is NULL */
 	char address[256], folder[256], environment[256];
 };
 
+struct world_answer {
+	pid_t pid;
+	int status;
+};
+
 static int world_helper = -1; /* our end of a socket to it */
 
-static inline _Noreturn void world_be_server(const struct world_request *request, pid_t parent)
+static inline _Noreturn void world_be_server(const struct world_request *request, pid_t helper)
 {
 	const char *address = request->by_name ? NULL : request->address;
 	int r;
 
-	while (getppid() != parent) /* until the one between us has gone */
-		usleep(100);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != helper)
+		_exit(1);
 	setenv("XDG_RUNTIME_DIR", request->folder, 1);
 	if (*request->environment)
 		setenv("VMRPC_LAB", request->environment, 1);
@@ -162,55 +177,57 @@ static inline _Noreturn void world_be_server(const struct world_request *request
 	exit(r < 0);
 }
 
-static inline _Noreturn void world_help(int fd, pid_t parent)
+static inline _Noreturn void world_help(int fd)
 {
+	pid_t self = getpid();
 	struct world_request request;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	while (recv(fd, &request, sizeof request, 0) == sizeof request) {
-		pid_t between, server = -1;
-		int pair[2];
+		struct world_answer answer = {0};
 
-		if (pipe(pair) < 0)
-			_exit(1);
-		between = fork();
-		if (between == 0) {
-			server = fork();
-			if (server == 0) {
-				close(fd);
-				close(pair[0]);
-				close(pair[1]);
-				world_be_server(&request, parent);
-			}
-			_exit(write(pair[1], &server, sizeof server) != sizeof server);
+		if (request.await)
+			answer.pid = waitpid(request.await, &answer.status, request.flags);
+		else if ((answer.pid = fork()) == 0) {
+			close(fd);
+			world_be_server(&request, self);
 		}
-		/* Once the one between has gone the server is the test's own child: not before may the test hear of it.
-		 */
-		waitpid(between, NULL, 0);
-		if (read(pair[0], &server, sizeof server) != sizeof server)
-			_exit(1);
-		close(pair[0]);
-		close(pair[1]);
-		send(fd, &server, sizeof server, 0);
+		send(fd, &answer, sizeof answer, 0);
 	}
 	_exit(0);
 }
 
 static inline void world_start_helper(void)
 {
-	pid_t self = getpid();
 	int pair[2];
 
-	if (prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
-		return; /* QEMU's user mode has no such thing, nor AddressSanitizer */
 	CHECK_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
 	fflush(NULL);
 	if (fork() == 0) {
 		close(pair[0]);
-		world_help(pair[1], self);
+		world_help(pair[1]);
 	}
 	close(pair[1]);
 	world_helper = pair[0];
+}
+
+static inline struct world_answer world_ask(const struct world_request *request)
+{
+	struct world_answer answer;
+
+	CHECK_EQ(send(world_helper, request, sizeof *request, 0), sizeof *request);
+	CHECK_EQ(recv(world_helper, &answer, sizeof answer, 0), sizeof answer);
+	return answer;
+}
+
+/* As waitpid(): for servers. */
+static inline pid_t world_wait(pid_t server, int *ret_status, int flags)
+{
+	const struct world_request request = {.await = server, .flags = flags};
+	struct world_answer answer = world_ask(&request);
+
+	*ret_status = answer.status;
+	return answer.pid;
 }
 
 static inline void *world_do_nothing(void *arg)
@@ -266,16 +283,7 @@ static inline pid_t world_serve_service(const struct vmrpc_service *service, con
 	snprintf(request.address, sizeof request.address, "%s", address ? address : "");
 	snprintf(request.folder, sizeof request.folder, "%s", getenv("XDG_RUNTIME_DIR"));
 	snprintf(request.environment, sizeof request.environment, "%s", environment ? environment : "");
-	if (world_helper < 0) {
-		fflush(NULL);
-		pid = fork();
-		CHECK(pid >= 0);
-		if (pid == 0)
-			world_be_server(&request, getppid());
-		return pid;
-	}
-	CHECK_EQ(send(world_helper, &request, sizeof request, 0), sizeof request);
-	CHECK_EQ(recv(world_helper, &pid, sizeof pid, 0), sizeof pid);
+	pid = world_ask(&request).pid;
 	CHECK(pid > 0);
 	return pid;
 }
@@ -291,7 +299,7 @@ static inline void world_freeze(pid_t server)
 	int status;
 
 	CHECK_EQ(kill(server, SIGSTOP), 0);
-	CHECK_EQ(waitpid(server, &status, WUNTRACED), server);
+	CHECK_EQ(world_wait(server, &status, WUNTRACED), server);
 	CHECK(WIFSTOPPED(status));
 }
 
@@ -301,7 +309,7 @@ static inline void world_stop(pid_t server)
 	int status;
 
 	CHECK_EQ(kill(server, SIGTERM), 0);
-	CHECK_EQ(waitpid(server, &status, 0), server);
+	CHECK_EQ(world_wait(server, &status, 0), server);
 	if (!WIFEXITED(status) || WEXITSTATUS(status))
 		TEST_FAIL("the server ended with status 0x%x", status);
 }
