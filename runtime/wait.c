@@ -256,6 +256,7 @@ static int sleep_for(struct vmrpc__channel *channel, const struct awaited *await
 	struct vmrpc__patience *patience = &channel->patience;
 	const bool learn = patience->budget_max && !patience->pointless;
 	const int64_t start = learn ? vmrpc__now() : 0;
+	const int error = errno; /* the program's, which a call that succeeds leaves alone */
 	int r = settle_frees(channel->session);
 
 	while (r == 0 && !happened(channel, awaited)) {
@@ -273,6 +274,7 @@ static int sleep_for(struct vmrpc__channel *channel, const struct awaited *await
 		patience_restore(patience);
 	else if (learn)
 		patience_lose(patience);
+	errno = error;
 	return r;
 }
 
@@ -341,7 +343,10 @@ int vmrpc__wait_for_room(struct vmrpc__channel *channel, int64_t timeout_ms)
 
 void vmrpc__wake(struct vmrpc__channel *channel, _Atomic uint32_t *word)
 {
+	const int error = errno; /* the program's */
+
 	count(&channel->counters.wakes);
 	VMRPC__PROBE2(wake, channel->conn, channel->index);
 	channel->session->link->backend->wake(channel->session->link, word);
+	errno = error;
 }
