@@ -20,7 +20,7 @@
 #define VMRPC__PASTE(a, b)   a##b
 #define VMRPC__NAME(kind, n) VMRPC__PASTE(vmrpc__##kind##_, n)
 /* Carries a word about something declared elsewhere. type is expanded by the preprocessor, the rest is not. */
-#define VMRPC__ABOUT(kind, type, text) typedef __typeof__(type) VMRPC__NAME(kind, __COUNTER__) VMRPC__NOTE(text)
+#define VMRPC__ABOUT(kind, type, text) typedef type VMRPC__NAME(kind, __COUNTER__) VMRPC__NOTE(text)
 
 /* On a line of their own. */
 #define VMRPC_SERVICE(name, major, minor) VMRPC__ABOUT(service, int, "SERVICE(" #name ", " #major ", " #minor ")")
