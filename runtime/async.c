@@ -37,6 +37,7 @@ int vmrpc__post(struct vmrpc__channel *channel, uint32_t number, const struct vm
 	 * of the sleep bit below. The server sets the bit, then looks at the ring (wait.c, sleep_on). */
 	atomic_exchange_explicit(&cell->state, ++channel->ring_next, memory_order_seq_cst);
 	add(&channel->counters.async_calls);
+	channel->posted_at = atomic_load_explicit(&channel->counters.calls, memory_order_relaxed) + 1;
 	state = atomic_load_explicit(&channel->cell->state, memory_order_seq_cst);
 	if (vmrpc__unlikely(state & VMRPC__SLEEP) && VMRPC__TURN_OF(state) == channel->turn &&
 	    atomic_compare_exchange_strong(&channel->cell->state, &state, state & ~VMRPC__SLEEP))
@@ -61,7 +62,9 @@ static int run_one(struct vmrpc__channel *channel)
 	struct vmrpc__cell *cell = &channel->ring[channel->ring_next % VMRPC__RING_CELLS];
 	uint32_t head = atomic_load_explicit(&cell->head, memory_order_relaxed), number = head & 0xffff;
 	const struct vmrpc_method *method = number < session->n_methods ? session->methods[number] : NULL;
-	uint64_t words[VMRPC__CELL_WORDS];
+	_Alignas(16) uint64_t words[VMRPC__CELL_WORDS];
+	bool outer = channel->unattended;
+	int status;
 
 	channel->ring_next++;
 	if (head >> 16 != VMRPC__CALL)
@@ -73,7 +76,10 @@ static int run_one(struct vmrpc__channel *channel)
 	for (uint32_t i = 0; i < method->frame_size / 8; i++)
 		words[i] = atomic_load_explicit(&cell->words[i], memory_order_relaxed);
 	add(&channel->counters.async_calls);
-	return method->serve(words);
+	channel->unattended = true;
+	status = method->serve(words);
+	channel->unattended = outer;
+	return status;
 }
 
 int vmrpc__ring_drain(struct vmrpc__channel *channel)
@@ -96,4 +102,11 @@ int vmrpc__ring_drain(struct vmrpc__channel *channel)
 	channel->unwaited = true;
 	atomic_store_explicit(&channel->depth, depth, memory_order_relaxed);
 	return atomic_load_explicit(&channel->session->ended, memory_order_relaxed);
+}
+
+void vmrpc__ring_finish(struct vmrpc__channel *channel)
+{
+	/* It has ended: no more will come than the ring holds now. */
+	for (unsigned i = 0; i < VMRPC__RING_CELLS && vmrpc__ring_ready(channel); i++)
+		run_one(channel);
 }

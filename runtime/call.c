@@ -170,8 +170,7 @@ static int run_on_rpc_stack(struct vmrpc__channel *channel, vmrpc_thunk *serve, 
 		return -EPROTO;
 	}
 	r = vmrpc__rpc_stack_borrow(&channel->stack, below, run_borrowed, &call);
-	if (r == -EPROTO)
-		vmrpc__session_end(session, -EPROTO);
+	channel->smashed = r == -EPROTO;
 	if (session->options->wipe)
 		vmrpc__rpc_stack_wipe(&channel->stack, below);
 	return r < 0 ? r : call.status;
@@ -182,7 +181,7 @@ static int serve_spilled(struct vmrpc__channel *channel, const struct vmrpc_meth
 {
 	struct vmrpc__session *session = channel->session;
 	struct vmrpc__spill place;
-	uint64_t on_stack[FRAME_ON_STACK / 8];
+	_Alignas(16) uint64_t on_stack[FRAME_ON_STACK / 8];
 	void *frame = on_stack;
 	unsigned char *shared;
 	int status;
@@ -215,10 +214,26 @@ static const struct vmrpc_method *find_method(const struct vmrpc__session *sessi
 	return number < session->service->n_callbacks ? &session->service->callbacks[number] : NULL;
 }
 
+static inline int64_t await_reply(struct vmrpc__channel *channel, int64_t timeout_ms);
+
+/* After a nested call that timed out the peer has the turn. The client gives the channel up; the server waits for the
+ * late reply, and serves what the client calls until then. */
+static __attribute__((noinline)) int settle(struct vmrpc__channel *channel)
+{
+	int64_t late;
+
+	if (channel->session->side == VMRPC__CLIENT)
+		return -ETIMEDOUT;
+	channel->owed = false;
+	late = await_reply(channel, -1);
+	channel->owed = late < 0;
+	return late < 0 ? (int)late : 0;
+}
+
 static inline int serve_call(struct vmrpc__channel *channel, uint32_t number, uint32_t flags)
 {
 	const struct vmrpc_method *method = find_method(channel->session, number);
-	uint64_t words[VMRPC__CELL_WORDS];
+	_Alignas(16) uint64_t words[VMRPC__CELL_WORDS];
 	int status;
 
 	if (vmrpc__unlikely(!method || !method->serve))
@@ -229,6 +244,8 @@ static inline int serve_call(struct vmrpc__channel *channel, uint32_t number, ui
 		return -EPROTO;
 	get_words(channel->cell, words, 0, method->frame_size);
 	status = method->serve(words);
+	if (vmrpc__unlikely(channel->owed) && settle(channel) < 0)
+		return status; /* the cell is not ours */
 	if (vmrpc__likely(status == 0))
 		put_words(channel->cell, words, method->result_offset, method->frame_size);
 	return status;
@@ -248,7 +265,7 @@ static inline int serve_message(struct vmrpc__channel *channel, uint32_t head)
 		channel->async_error = 0;
 		answer |= VMRPC__EARLIER;
 	} else if (vmrpc__unlikely((flags & VMRPC__KIND) == VMRPC__SYSTEM)) {
-		uint64_t words[VMRPC__CELL_WORDS];
+		_Alignas(16) uint64_t words[VMRPC__CELL_WORDS];
 
 		get_words(channel->cell, words, 0, sizeof words);
 		status = vmrpc__system_serve(channel, number, words);
@@ -260,17 +277,27 @@ static inline int serve_message(struct vmrpc__channel *channel, uint32_t head)
 		status = serve_call(channel, number, flags);
 	}
 	if (vmrpc__unlikely(channel->owed)) {
-		/* A nested call timed out: the peer has the turn. The client gives the channel up, the server waits. */
-		int r = channel->session->side == VMRPC__CLIENT ? -ETIMEDOUT : vmrpc__wait_slowly(channel, -1);
+		int r = settle(channel);
 
-		while (r == 1)
-			r = vmrpc__ring_drain(channel) < 0 ? -EPROTO : vmrpc__wait_slowly(channel, -1);
 		if (r < 0)
 			return r;
-		channel->owed = false;
 	}
 	publish(channel, answer, (uint32_t)status);
+	/* Only now, or the client would hear of the end before the reason. */
+	if (vmrpc__unlikely(status < 0) && channel->smashed)
+		vmrpc__session_end(channel->session, -EPROTO);
 	return 0;
+}
+
+/* Server: what the client posted before it ended or closed the connection is run all the same. */
+static void finish(struct vmrpc__channel *channel)
+{
+	/* Acquire: the ring's cells, filled before. */
+	uint32_t state = atomic_load_explicit(&channel->cell->state, memory_order_acquire);
+	uint32_t head = atomic_load_explicit(&channel->cell->head, memory_order_relaxed);
+
+	if (VMRPC__TURN_OF(state) == channel->turn + VMRPC__TURN && (head >> 16 & VMRPC__KIND) == VMRPC__BYE)
+		vmrpc__ring_finish(channel);
 }
 
 void vmrpc__serve_channel(struct vmrpc__channel *channel)
@@ -280,8 +307,10 @@ void vmrpc__serve_channel(struct vmrpc__channel *channel)
 		uint32_t head, kind;
 
 		if (vmrpc__unlikely(r)) {
-			if (r < 0 || vmrpc__ring_drain(channel) < 0)
+			if (r < 0 || vmrpc__ring_drain(channel) < 0) {
+				finish(channel);
 				return;
+			}
 			continue;
 		}
 		channel->heard = head = atomic_load_explicit(&channel->cell->head, memory_order_relaxed);
@@ -291,10 +320,14 @@ void vmrpc__serve_channel(struct vmrpc__channel *channel)
 			add(&channel->counters.calls, 1);
 			r = serve_message(channel, head);
 			atomic_store_explicit(&channel->depth, 0, memory_order_relaxed);
-			if (vmrpc__unlikely(r < 0))
+			if (vmrpc__unlikely(r < 0)) {
+				finish(channel);
 				return;
+			}
 		} else {
-			if (kind != VMRPC__BYE)
+			if (kind == VMRPC__BYE)
+				vmrpc__ring_finish(channel);
+			else
 				vmrpc__session_end(channel->session, -EPROTO);
 			return;
 		}
@@ -330,6 +363,8 @@ static int serve_nested(struct vmrpc__channel *channel, uint32_t head)
 	atomic_store_explicit(&channel->depth, atomic_load_explicit(&channel->depth, memory_order_relaxed) + 1,
 			      memory_order_relaxed);
 	r = serve_message(channel, head);
+	if (r == 0 && vmrpc__unlikely(channel->close_later))
+		r = -EPIPE; /* the session has ended, and been replaced: no answer is wanted */
 	atomic_store_explicit(&channel->depth, atomic_load_explicit(&channel->depth, memory_order_relaxed) - 1,
 			      memory_order_relaxed);
 	vmrpc__rpc_stack_set_mark(stack, mark);
@@ -361,6 +396,12 @@ static inline int64_t await_reply(struct vmrpc__channel *channel, int64_t timeou
 		kind = head >> 16 & VMRPC__KIND;
 		if (vmrpc__likely(kind == VMRPC__REPLY))
 			return head;
+		if (vmrpc__unlikely(server && kind == VMRPC__BYE)) {
+			/* The client's thread ended inside our callback. */
+			vmrpc__ring_finish(channel);
+			atomic_store(&channel->closing, true);
+			return -EPIPE;
+		}
 		if (kind != VMRPC__CALL && !(server && kind == VMRPC__SYSTEM)) {
 			vmrpc__session_end(channel->session, -EPROTO);
 			return -EPROTO;
@@ -386,6 +427,7 @@ static void *send_and_wait(void *arg)
 {
 	struct outgoing *out = arg;
 	struct vmrpc__channel *channel = out->channel;
+	int64_t head;
 
 	if (out->flags & VMRPC__ON_STACK)
 		out->place.stack_pointer = (uint64_t)(channel->stack.left - channel->session->region.base);
@@ -393,10 +435,11 @@ static void *send_and_wait(void *arg)
 		channel->guarded = vmrpc__rpc_stack_protect(&channel->stack, true) == 0;
 	put_words(channel->cell, &out->place, 0, sizeof out->place);
 	publish(channel, out->flags, out->number);
-	out->head = await_reply(channel, out->timeout_ms);
+	head = await_reply(channel, out->timeout_ms);
 	if (out->guard && channel->guarded)
 		vmrpc__rpc_stack_protect(&channel->stack, false);
 	channel->guarded = false;
+	out->head = head; /* not before: it lies on that stack */
 	return NULL;
 }
 
@@ -440,8 +483,12 @@ static __attribute__((noinline)) int64_t call_spilled(struct vmrpc__channel *cha
 		vmrpc__rpc_stack_leave(&channel->stack, send_and_wait, &out);
 	else
 		send_and_wait(&out);
-	if (out.head < 0)
-		return out.head; /* what was spilled stays: the peer may still write there */
+	if (out.head < 0) {
+		/* While the session lives, what was spilled stays: the peer may still write there. */
+		if (atomic_load_explicit(&session->ended, memory_order_relaxed))
+			unspill(channel, &spilled);
+		return out.head;
+	}
 	if ((out.head & 0xffff) == 0 && !spilled.in_place)
 		memcpy((char *)frame + method->result_offset, spilled.at + method->result_offset,
 		       size - method->result_offset);
@@ -452,11 +499,14 @@ static __attribute__((noinline)) int64_t call_spilled(struct vmrpc__channel *cha
 /* What to do about a call that ended without its reply. */
 static int lost(struct vmrpc__channel *channel, int error)
 {
+	vmrpc__self->lost = true;
 	channel->earlier = false;
 	if (channel->session->side == VMRPC__SERVER)
 		channel->owed = error == -ETIMEDOUT;
 	else if (error == -ETIMEDOUT || error == -EAGAIN)
 		vmrpc__channel_abandon(channel);
+	else if (channel->close_later)
+		vmrpc__channel_close(channel);
 	return error;
 }
 
@@ -468,8 +518,10 @@ int vmrpc__call(struct vmrpc__channel *channel, uint32_t kind, uint32_t number, 
 	int64_t head;
 	int status;
 
-	if (vmrpc__unlikely(channel->owed))
+	if (vmrpc__unlikely(channel->owed)) {
+		vmrpc__self->lost = true;
 		return -ETIMEDOUT;
+	}
 	VMRPC__PROBE2(call__begin, channel->conn, number);
 	atomic_store_explicit(&channel->depth, depth + 1, memory_order_relaxed);
 	if (vmrpc__likely(in_cell)) {
@@ -486,6 +538,7 @@ int vmrpc__call(struct vmrpc__channel *channel, uint32_t kind, uint32_t number, 
 		return lost(channel, (int)head);
 	status = (int16_t)(head & 0xffff);
 	if (vmrpc__unlikely(status)) {
+		vmrpc__self->lost = false;
 		channel->earlier = head >> 16 & VMRPC__EARLIER;
 		return status < 0 && status > -4096 ? status : -EPROTO;
 	}

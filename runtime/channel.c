@@ -114,6 +114,8 @@ static int open_channel(struct vmrpc__channel **ret_channel, struct vmrpc__sessi
 		nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
 	if (r < 0) {
 		free(channel);
+		if (atomic_load_explicit(&session->ended, memory_order_relaxed))
+			return vmrpc__fail(EPIPE, "the server died while it was asked for a channel");
 		return vmrpc__fail(EMFILE,
 				   "all %u channels of this connection are in use, one by each thread that called; end "
 				   "threads that need it no more, or connect with channels=",
@@ -134,6 +136,12 @@ static int open_channel(struct vmrpc__channel **ret_channel, struct vmrpc__sessi
 	return 0;
 }
 
+/* Whether calls were posted of which no waiting call has learned what became of them. */
+static bool has_unknown_posts(const struct vmrpc__channel *channel)
+{
+	return channel->posted_at == atomic_load_explicit(&channel->counters.calls, memory_order_relaxed) + 1;
+}
+
 int vmrpc__channel_get(struct vmrpc__channel **ret_channel, struct vmrpc *conn)
 {
 	struct vmrpc__thread *thread = vmrpc__thread_get();
@@ -148,9 +156,16 @@ int vmrpc__channel_get(struct vmrpc__channel **ret_channel, struct vmrpc *conn)
 		return r;
 	channel = conn->id < thread->n_channels ? thread->channels[conn->id] : NULL;
 	if (channel && channel->session != session) {
+		bool unknown = has_unknown_posts(channel);
+
 		atomic_store_explicit(&thread->channels[conn->id], NULL, memory_order_relaxed);
 		vmrpc__channel_close(channel);
 		channel = NULL;
+		if (unknown) {
+			vmrpc__session_unref(session);
+			return vmrpc__fail(EPIPE, "the server died, and earlier asynchronous calls of this thread "
+						  "perhaps did not run; this one did not, and may be called again");
+		}
 	}
 	if (!channel) {
 		r = open_channel(&channel, session);
@@ -169,8 +184,9 @@ void vmrpc__channel_close(struct vmrpc__channel *channel)
 {
 	struct vmrpc__session *session = channel->session;
 
-	if (channel->stack_calls) {
-		/* The thread is on its RPC stack: closed when it leaves that (vmrpc_stack_call). */
+	if (channel->stack_calls || atomic_load_explicit(&channel->depth, memory_order_relaxed) > 0) {
+		/* The thread is on its RPC stack, or in a callback that made the connection anew: closed when it leaves
+		 * that stack (vmrpc_stack_call), or when the call around the callback fails (call.c, lost). */
 		channel->close_later = true;
 		return;
 	}
@@ -190,6 +206,17 @@ void vmrpc__channel_close(struct vmrpc__channel *channel)
 	take_out(channel);
 	pthread_mutex_unlock(&session->lock);
 	free_channel(channel);
+}
+
+void vmrpc__channels_forget(struct vmrpc__session *session)
+{
+	for (uint32_t i = 0; session->channels && i < session->layout.n_channels; i++) {
+		struct vmrpc__channel *channel = session->channels[i];
+
+		session->channels[i] = NULL;
+		if (channel)
+			free_channel(channel);
+	}
 }
 
 void vmrpc__channel_abandon(struct vmrpc__channel *channel)
@@ -234,7 +261,7 @@ static void *serve_thread(void *arg)
 }
 
 /* The session's lock is held. */
-static int start_thread(struct vmrpc__session *session, uint32_t index, uint32_t generation)
+static int start_thread(struct vmrpc__session *session, uint32_t index, uint32_t generation, bool open)
 {
 	struct vmrpc__channel *channel = new_channel();
 	pthread_attr_t attr;
@@ -244,6 +271,7 @@ static int start_thread(struct vmrpc__session *session, uint32_t index, uint32_t
 	if (!channel)
 		return -EAGAIN;
 	fill_in(channel, session, index, generation);
+	atomic_init(&channel->closing, !open);
 	vmrpc__session_ref(session);
 	session->channels[index] = channel;
 	session->n_open++;
@@ -287,9 +315,10 @@ int vmrpc__channels_scan(struct vmrpc__session *session)
 		if (channel) {
 			if ((!open || generation != channel->generation) && !atomic_exchange(&channel->closing, true))
 				vmrpc__channel_kick(channel);
-		} else if (open && generation != session->generations[i] &&
+		} else if (generation != session->generations[i] &&
 			   !atomic_load_explicit(&session->ended, memory_order_relaxed)) {
-			if (start_thread(session, i, generation) == 0) {
+			/* Perhaps closed again already: what was posted meanwhile is still to be run. */
+			if (start_thread(session, i, generation, open) == 0) {
 				session->generations[i] = generation;
 				session->start_tries = 0;
 			} else if (++session->start_tries > START_TRIES) {

@@ -6,6 +6,8 @@
 #include "internal.h"
 
 #define HANDSHAKE_MS 10000   /* for a server that accepts but does not answer */
+#define ANSWER_MS    1000    /* of these, what it gets at least, whatever timeout= says */
+#define KEPT_DEAD    4	     /* sessions of dead servers that stay mapped, for pointers to what the servers allocated */
 #define RETRY_NS     2000000 /* between looks for a server that is starting */
 
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER; /* of the list and of bindings */
@@ -62,6 +64,8 @@ static int open_session(struct vmrpc *conn, struct vmrpc__session **ret_session)
 	const struct vmrpc__options *options = &conn->address.options;
 	const int64_t patience = options->timeout_ms > 0 ? options->timeout_ms : 0;
 	const int64_t give_up = vmrpc__deadline(patience);
+	/* A server that is there gets a while to answer, however short a time calls are given. */
+	const int64_t hear = options->timeout_ms < 0 ? HANDSHAKE_MS : patience > ANSWER_MS ? patience : ANSWER_MS;
 	struct vmrpc__session *session;
 	int r;
 
@@ -71,8 +75,7 @@ static int open_session(struct vmrpc *conn, struct vmrpc__session **ret_session)
 			return r;
 		r = conn->address.backend->connect(&session->link, &conn->address);
 		if (r == 0)
-			r = vmrpc__handshake_client(session,
-						    vmrpc__deadline(patience > HANDSHAKE_MS ? patience : HANDSHAKE_MS));
+			r = vmrpc__handshake_client(session, vmrpc__deadline(hear));
 		if (r == 0)
 			r = vmrpc__monitor_add(session);
 		if (r == 0)
@@ -87,29 +90,31 @@ static int open_session(struct vmrpc *conn, struct vmrpc__session **ret_session)
 	return 0;
 }
 
-/* Lets go of dead sessions in which nobody waits and nothing is allocated any more. conn->lock is held. */
+/* Lets go of dead sessions in which nobody waits and nothing is allocated any more. What their servers allocated cannot
+ * be seen from here, so the last few stay all the same. conn->lock is held. */
 static void bury(struct vmrpc *conn)
 {
 	struct vmrpc__session **link = &conn->old;
+	unsigned n = 0;
 
 	while (*link) {
 		struct vmrpc__session *session = *link;
-		struct vmrpc__arena_stats stats;
 
-		vmrpc__arena_get_stats(session->arena, &stats);
-		if (!session->inherited && (stats.in_use || vmrpc__session_kick(session))) {
+		if (session->inherited || n++ < KEPT_DEAD || !vmrpc__arena_is_idle(session->arena) ||
+		    atomic_load(&conn->allocating) || vmrpc__session_kick(session)) {
 			link = &session->next;
 			continue;
 		}
 		*link = session->next;
 		vmrpc__monitor_remove(session);
+		vmrpc__stats_add(session, &conn->past);
 		vmrpc__session_unref(session);
 	}
 }
 
 int vmrpc__connection_session(struct vmrpc *conn, struct vmrpc__session **ret_session)
 {
-	struct vmrpc__session *session, *dead;
+	struct vmrpc__session *session, *dead, *orphaned = NULL;
 	int r = 0;
 
 	if (conn->side == VMRPC__SERVER)
@@ -126,6 +131,10 @@ int vmrpc__connection_session(struct vmrpc *conn, struct vmrpc__session **ret_se
 		if (r == 0) {
 			atomic_store_explicit(&conn->session, session, memory_order_release);
 			if (dead) {
+				if (!dead->inherited) {
+					orphaned = dead;
+					vmrpc__session_ref(orphaned);
+				}
 				dead->next = conn->old;
 				conn->old = dead;
 				atomic_fetch_add_explicit(&conn->reconnects, 1, memory_order_relaxed);
@@ -138,6 +147,11 @@ int vmrpc__connection_session(struct vmrpc *conn, struct vmrpc__session **ret_se
 		*ret_session = session;
 	}
 	pthread_mutex_unlock(&conn->lock);
+	if (orphaned) {
+		/* Without the lock: a heap that becomes empty by it takes that (heap_setup.c). */
+		vmrpc__arena_orphan(orphaned->arena);
+		vmrpc__session_unref(orphaned);
+	}
 	return r;
 }
 
@@ -262,19 +276,23 @@ void vmrpc_close(struct vmrpc *conn)
 
 	if (!conn || conn->side == VMRPC__SERVER)
 		return;
-	take_off_list(conn);
 	vmrpc__threads_drop(conn->id);
+	take_off_list(conn); /* and only now may another connection have its id */
 	session = conn->session;
 	if (session) {
 		vmrpc__monitor_remove(session);
 		if (session->link)
 			vmrpc__session_end(session, -EPIPE);
+		if (session->inherited)
+			vmrpc__channels_forget(session);
 		vmrpc__session_unref(session);
 	}
 	while (conn->old) {
 		session = conn->old;
 		conn->old = session->next;
 		vmrpc__monitor_remove(session);
+		if (session->inherited)
+			vmrpc__channels_forget(session);
 		vmrpc__session_unref(session);
 	}
 	vmrpc__heaps_free(conn);
@@ -321,11 +339,21 @@ struct vmrpc__arena *vmrpc__arena_of(struct vmrpc *conn, struct vmrpc **ret_conn
 	*ret_conn = conn;
 	if (conn->side == VMRPC__SERVER)
 		return conn->session->arena;
+	/* Before the session is looked up, under the lock that bury() holds: it sees this, or we a living session. */
+	atomic_fetch_add_explicit(&conn->allocating, 1, memory_order_relaxed);
 	r = vmrpc__connection_session(conn, &session);
 	if (r < 0) {
+		vmrpc__arena_done(conn);
 		errno = -r;
 		return NULL;
 	}
 	vmrpc__session_unref(session);
 	return session->arena;
+}
+
+void vmrpc__arena_done(struct vmrpc *conn)
+{
+	if (conn->side == VMRPC__CLIENT)
+		/* Release: whatever was done with the arena, before bury() frees it. */
+		atomic_fetch_sub_explicit(&conn->allocating, 1, memory_order_release);
 }

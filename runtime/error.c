@@ -53,14 +53,14 @@ const char *vmrpc_error_message(void)
 }
 
 static pthread_mutex_t handler_lock = PTHREAD_MUTEX_INITIALIZER;
-static vmrpc_failure_handler *handler;
-static void *handler_userdata;
+static vmrpc_failure_handler *current_handler;
+static void *current_userdata;
 
-void vmrpc_set_failure_handler(vmrpc_failure_handler *new_handler, void *userdata)
+void vmrpc_set_failure_handler(vmrpc_failure_handler *handler, void *userdata)
 {
 	pthread_mutex_lock(&handler_lock);
-	handler = new_handler;
-	handler_userdata = userdata;
+	current_handler = handler;
+	current_userdata = userdata;
 	pthread_mutex_unlock(&handler_lock);
 }
 
@@ -76,8 +76,8 @@ void vmrpc_stub_failed(const struct vmrpc_service *service, uint32_t index, int 
 	void *userdata;
 
 	pthread_mutex_lock(&handler_lock);
-	call = handler;
-	userdata = handler_userdata;
+	call = current_handler;
+	userdata = current_userdata;
 	pthread_mutex_unlock(&handler_lock);
 	if (call) {
 		call(&failure, userdata);

@@ -41,7 +41,18 @@ static int check(union vmrpc__message *message, int received, uint32_t kind, siz
 
 int vmrpc__send(struct vmrpc__session *session, const void *message, size_t size, int64_t deadline)
 {
-	return session->link->backend->send(session->link, message, size, deadline);
+	const struct vmrpc__backend *backend = session->link->backend;
+	union vmrpc__message last_words;
+	int r = backend->send(session->link, message, size, deadline);
+
+	if (r != -EPIPE || session->side != VMRPC__CLIENT)
+		return r;
+	/* A server may refuse us before it has heard us out. */
+	memset(&last_words, 0, sizeof last_words);
+	if (backend->recv(session->link, &last_words, sizeof last_words, 0) == sizeof last_words.ready &&
+	    last_words.kind == VMRPC__REFUSED)
+		return refused(&last_words.ready);
+	return vmrpc__fail(EPIPE, "the server went away while connecting");
 }
 
 int vmrpc__expect(struct vmrpc__session *session, union vmrpc__message *message, uint32_t kind, size_t size,
@@ -77,18 +88,18 @@ static int say_hello(struct vmrpc__session *session, int64_t deadline)
 }
 
 /* Tries to map where the server has the region; with map=any, anywhere else. */
-static int map_at_client(struct vmrpc__session *session, uint64_t address)
+static int map_at_client(struct vmrpc__session *session, uint64_t address, bool any)
 {
 	struct vmrpc__region *region = &session->region;
 	int r;
 
-	if (!session->options->map_any && address >= VMRPC__PAGE && address % VMRPC__PAGE == 0) {
+	if (!any && address >= VMRPC__PAGE && address % VMRPC__PAGE == 0) {
 		r = vmrpc__region_map(region, address);
 		if (r != -EEXIST)
 			return r;
 	}
 	r = vmrpc__region_map(region, 0);
-	if (r == 0 && session->options->map_any && region->base == (unsigned char *)(uintptr_t)address) {
+	if (r == 0 && any && region->base == (unsigned char *)(uintptr_t)address) {
 		struct vmrpc__region first = *region; /* by chance the same address: insist */
 
 		r = vmrpc__region_map(region, 0);
@@ -99,6 +110,7 @@ static int map_at_client(struct vmrpc__session *session, uint64_t address)
 
 static int place_at_client(struct vmrpc__session *session, const struct vmrpc__region_message *offer, int64_t deadline)
 {
+	const bool any = session->options->map_any || offer->flags & VMRPC__HELLO_MAP_ANY;
 	uint64_t server = offer->address;
 
 	for (int round = 0; round < VMRPC__PLACE_ROUNDS + 2; round++) {
@@ -108,7 +120,7 @@ static int place_at_client(struct vmrpc__session *session, const struct vmrpc__r
 		int r = 0;
 
 		if (!session->region.base)
-			r = map_at_client(session, server);
+			r = map_at_client(session, server, any);
 		if (r < 0)
 			return r;
 		placed.address = (uintptr_t)session->region.base;

@@ -110,6 +110,7 @@ static int place(struct vmrpc__session *session, const struct vmrpc__hello *hell
 	bool any = session->options->map_any || hello->flags & VMRPC__HELLO_MAP_ANY;
 	int r;
 
+	message.flags |= any ? VMRPC__HELLO_MAP_ANY : 0;
 	vmrpc__cpus(message.cpus);
 	session->may_spin = vmrpc__may_spin(message.cpus, hello->cpus);
 	r = session->link->backend->region_offer(session->link, region, &message, sizeof message);

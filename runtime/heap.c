@@ -16,6 +16,11 @@ static size_t pages_size(size_t reserved)
 	return (reserved >> VMRPC__PAGE_SHIFT) * sizeof(struct vmrpc__span *);
 }
 
+static size_t large_size(size_t reserved)
+{
+	return (reserved >> VMRPC__PAGE_SHIFT) * sizeof(uint32_t);
+}
+
 /* A table for the whole region, of which no more than what ranges need is ever written, or backed by memory. */
 static void *table_map(size_t size)
 {
@@ -54,7 +59,8 @@ int vmrpc__arena_new(struct vmrpc__arena **ret_arena, struct vmrpc *conn, unsign
 	arena->outbox.ring = outbox;
 	arena->marks = table_map(marks_size(reserved));
 	arena->pages = table_map(pages_size(reserved));
-	if (!arena->marks || !arena->pages || pthread_mutex_init(&arena->lock, NULL) != 0)
+	arena->large_pages = table_map(large_size(reserved));
+	if (!arena->marks || !arena->pages || !arena->large_pages || pthread_mutex_init(&arena->lock, NULL) != 0)
 		goto fail;
 	vmrpc__registry_of_arenas_add(arena);
 	*ret_arena = arena;
@@ -64,6 +70,8 @@ fail:
 		munmap((void *)arena->marks, marks_size(reserved));
 	if (arena->pages)
 		munmap(arena->pages, pages_size(reserved));
+	if (arena->large_pages)
+		munmap((void *)arena->large_pages, large_size(reserved));
 	free(arena);
 	return vmrpc__fail(ENOMEM, "no address space for the tables of an RPC heap of %zu bytes", reserved);
 }
@@ -85,6 +93,7 @@ void vmrpc__arena_free(struct vmrpc__arena *arena)
 	vmrpc__pages_forget_all(arena);
 	munmap((void *)arena->marks, marks_size(arena->reserved));
 	munmap(arena->pages, pages_size(arena->reserved));
+	munmap((void *)arena->large_pages, large_size(arena->reserved));
 	free(arena->outbox.waiting);
 	free(arena);
 }
@@ -169,6 +178,7 @@ int vmrpc__arena_add(struct vmrpc__arena *arena, size_t offset, size_t size, boo
 	if (own) {
 		if (table_write((void *)arena->marks, marks_size(offset), marks_size(size)) != 0 ||
 		    table_write(arena->pages, pages_size(offset), pages_size(size)) != 0 ||
+		    table_write((void *)arena->large_pages, large_size(offset), large_size(size)) != 0 ||
 		    vmrpc__pages_add(arena, range) < 0)
 			goto fail;
 		arena->size += size;
@@ -236,6 +246,9 @@ void *vmrpc__arena_take(struct vmrpc__arena *arena, size_t size)
 	if (!span)
 		return NULL;
 	span->kind = VMRPC__SPAN_LARGE;
+	/* Relaxed: as marks. */
+	atomic_store_explicit(&arena->large_pages[span->first], span->n <= UINT32_MAX ? (uint32_t)span->n : 0,
+			      memory_order_relaxed);
 	offset = span->first << VMRPC__PAGE_SHIFT;
 	vmrpc__mark_set(vmrpc__mark_at(arena, offset), VMRPC__MARK_IN_USE + VMRPC__CLASS_LARGE);
 	arena->in_use += span->n << VMRPC__PAGE_SHIFT;
@@ -280,6 +293,23 @@ int vmrpc__arena_release(struct vmrpc__arena *arena, size_t offset)
 	if (error < 0)
 		return vmrpc__fail(-error, "offset %zu is not the start of a block in use", offset);
 	return 0;
+}
+
+void vmrpc__arena_push(struct vmrpc__arena *arena)
+{
+	pthread_mutex_lock(&arena->lock);
+	vmrpc__outbox_retry(arena);
+	pthread_mutex_unlock(&arena->lock);
+}
+
+bool vmrpc__arena_is_idle(struct vmrpc__arena *arena)
+{
+	bool idle;
+
+	pthread_mutex_lock(&arena->lock);
+	idle = arena->in_use == 0 && !arena->caches;
+	pthread_mutex_unlock(&arena->lock);
+	return idle;
 }
 
 int vmrpc__arena_drain(struct vmrpc__arena *arena)

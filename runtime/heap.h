@@ -42,9 +42,13 @@ int vmrpc__arena_add(struct vmrpc__arena *arena, size_t offset, size_t size, boo
 void vmrpc__arena_retire(struct vmrpc__arena *arena, size_t offset, void (*empty)(void *arg), void *arg);
 
 /* For an arena whose peer is dead: vmrpc_malloc() no longer finds it by its conn (and asks vmrpc__arena_of again), what
- * is freed no longer stays in caches, and blocks of the peer's are forgotten instead of posted. The arena may be freed
- * once in_use is 0 and no thread can still be inside a vmrpc_malloc() that began before. */
+ * is freed no longer stays in caches, and blocks of the peer's are forgotten instead of posted. */
 void vmrpc__arena_orphan(struct vmrpc__arena *arena);
+
+/* Whether no block of it is in use, and no thread's cache knows it: if it is an orphan and no thread is between
+ * vmrpc__arena_of and vmrpc__arena_done, it may be freed. Threads let go of an orphan when they next come to a slow
+ * path of vmrpc_malloc or vmrpc_free, or end. */
+bool vmrpc__arena_is_idle(struct vmrpc__arena *arena);
 
 /* Allocates straight from the arena, for callers that have an arena and no conn to name it by. NULL as
  * vmrpc_malloc(). vmrpc_free() takes these blocks too. */
@@ -58,6 +62,9 @@ int vmrpc__arena_release(struct vmrpc__arena *arena, size_t offset);
  * happened inside another call since the last time this was asked: a wild index, an offset that is no
  * block in use. What was true was taken and the arena is intact all the same. */
 int vmrpc__arena_drain(struct vmrpc__arena *arena);
+
+/* Posts what had to wait because the outbox was full. Calls nobody back. */
+void vmrpc__arena_push(struct vmrpc__arena *arena);
 
 struct vmrpc__arena_stats {
 	size_t in_use;	  /* bytes handed out, as rounded, thread caches included */
@@ -81,8 +88,9 @@ void vmrpc__caches_release(void);
 void vmrpc__caches_forget(void);
 
 /* Where connection.c comes in: the arena behind conn (NULL: as vmrpc_malloc says), or NULL with errno and the
- * error message set. *ret_conn is what to remember it by. */
+ * error message set. *ret_conn is what to remember it by. The arena stays until vmrpc__arena_done. */
 struct vmrpc__arena *vmrpc__arena_of(struct vmrpc *conn, struct vmrpc **ret_conn);
+void vmrpc__arena_done(struct vmrpc *conn);
 
 /* Makes vmrpc__caches_release() run when this thread ends. */
 int vmrpc__thread_register(void);

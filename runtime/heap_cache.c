@@ -122,6 +122,16 @@ void vmrpc__cache_flush_own(struct vmrpc__arena *arena)
 /* ---- between cache and arena ---------------------------------------------------------------------------------------
  */
 
+static bool is_orphan(struct vmrpc__arena *arena)
+{
+	bool orphan;
+
+	pthread_mutex_lock(&arena->lock);
+	orphan = arena->orphan;
+	pthread_mutex_unlock(&arena->lock);
+	return orphan;
+}
+
 static bool blocks_may_stay(const struct vmrpc__arena *arena)
 {
 	return !arena->orphan && arena->n_retiring == 0;
@@ -208,16 +218,46 @@ static void cache_free(struct vmrpc__cache **link)
 	munmap(cache, CACHE_SIZE);
 }
 
-/* Frees caches whose arenas are gone. */
+/* Flushes a cache and takes it off its arena's list. Under the registry's lock, so that the arena stays. */
+static struct vmrpc__arena_range *cache_part(struct vmrpc__cache *cache)
+{
+	struct vmrpc__arena *arena = cache_arena(cache);
+
+	if (!arena)
+		return NULL;
+	vmrpc__arena_lock(arena);
+	cache_flush(cache, arena);
+	if (cache->previous_of_arena)
+		cache->previous_of_arena->next_of_arena = cache->next_of_arena;
+	else
+		arena->caches = cache->next_of_arena;
+	if (cache->next_of_arena)
+		cache->next_of_arena->previous_of_arena = cache->previous_of_arena;
+	return vmrpc__arena_unlock_first(arena);
+}
+
+/* Takes a cache from its arena, if that is still there, and frees it. */
+static void cache_end(struct vmrpc__cache **link)
+{
+	struct vmrpc__arena_range *emptied;
+
+	vmrpc__registry_of_arenas_hold();
+	emptied = cache_part(*link);
+	vmrpc__registry_of_arenas_let_go();
+	vmrpc__ranges_emptied(emptied);
+	cache_free(link);
+}
+
+/* Frees caches whose arenas are gone or orphaned. */
 static void bury_the_dead(void)
 {
 	struct vmrpc__cache **link = &mine;
 
 	while (*link) {
-		if (cache_arena(*link))
+		if (cache_arena(*link) && cache_key(*link) != VMRPC__NOBODY)
 			link = &(*link)->next_of_thread;
 		else
-			cache_free(link);
+			cache_end(link);
 	}
 }
 
@@ -269,8 +309,12 @@ static void *malloc_slowly(struct vmrpc *conn, size_t size)
 		if (!arena)
 			return NULL;
 		cache = cache_get(arena, key);
-		if (!cache)
-			return vmrpc__arena_malloc(arena, size);
+		if (!cache) {
+			block = vmrpc__arena_malloc(arena, size);
+			vmrpc__arena_done(key);
+			return block;
+		}
+		vmrpc__arena_done(key); /* our cache holds it from here on */
 	}
 	arena = cache_arena(cache);
 	current = cache;
@@ -346,7 +390,8 @@ static void free_slowly(void *pointer)
 			refuse(pointer, "it is in no heap of a connection that is open");
 			return;
 		}
-		cache = cache_get(arena, arena->conn);
+		if (!is_orphan(arena))
+			cache = cache_get(arena, arena->conn);
 	}
 	if (cache) {
 		current = cache;
@@ -385,35 +430,10 @@ void vmrpc__caches_detach(struct vmrpc__arena *arena)
 	arena->caches = NULL;
 }
 
-/* Flushes a cache and takes it off its arena's list. Under the registry's lock, so that the arena stays. */
-static struct vmrpc__arena_range *cache_part(struct vmrpc__cache *cache)
-{
-	struct vmrpc__arena *arena = cache_arena(cache);
-
-	if (!arena)
-		return NULL;
-	vmrpc__arena_lock(arena);
-	cache_flush(cache, arena);
-	if (cache->previous_of_arena)
-		cache->previous_of_arena->next_of_arena = cache->next_of_arena;
-	else
-		arena->caches = cache->next_of_arena;
-	if (cache->next_of_arena)
-		cache->next_of_arena->previous_of_arena = cache->previous_of_arena;
-	return vmrpc__arena_unlock_first(arena);
-}
-
 void vmrpc__caches_release(void)
 {
-	while (mine) {
-		struct vmrpc__arena_range *emptied;
-
-		vmrpc__registry_of_arenas_hold();
-		emptied = cache_part(mine);
-		vmrpc__registry_of_arenas_let_go();
-		vmrpc__ranges_emptied(emptied);
-		cache_free(&mine);
-	}
+	while (mine)
+		cache_end(&mine);
 }
 
 void vmrpc__caches_forget(void)

@@ -96,6 +96,8 @@ static const char *check_range(struct vmrpc__arena *arena, const struct vmrpc__a
 			if (marks_are_reliable(arena) && mark != VMRPC__MARK_IN_USE + VMRPC__CLASS_LARGE &&
 			    mark != VMRPC__MARK_READY + VMRPC__CLASS_LARGE)
 				return "a large block is not marked";
+			if (atomic_load_explicit(&arena->large_pages[page], memory_order_relaxed) != span->n)
+				return "a large block's pages are not what its span says";
 			break;
 		case VMRPC__SPAN_SLAB:
 			why = check_slab(arena, span, totals);

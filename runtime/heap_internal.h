@@ -117,8 +117,10 @@ struct vmrpc__arena {
 	vmrpc__mark *marks;	    /* one for each granule of the region; written for own ranges only */
 	struct vmrpc__span **pages; /* each page's span: all pages of a slab, first and last of a free span, first of a
 				       large block; other entries are stale */
-	unsigned generation;	    /* of processes: forks since the first */
-	struct vmrpc__arena *next;  /* in the registry */
+	_Atomic uint32_t
+		*large_pages; /* how many the large block has that begins at a page, else 0; read without the lock */
+	unsigned generation;  /* of processes: forks since the first */
+	struct vmrpc__arena *next; /* in the registry */
 
 	pthread_mutex_t lock; /* of all below */
 	struct vmrpc__arena_range *ranges;
@@ -182,7 +184,7 @@ void vmrpc__span_unlink(struct vmrpc__span **list, struct vmrpc__span *span);
 /* Takes up to want free blocks, marks them with mark plus class, and returns how many. */
 unsigned vmrpc__blocks_take(struct vmrpc__arena *arena, unsigned class, void **ret_blocks, unsigned want,
 			    unsigned mark);
-/* Frees a block that carries the mark given, or fails with -EINVAL and does nothing. */
+/* Frees a block that carries the mark given, or fails with -EINVAL and does nothing. offset is inside the region. */
 int vmrpc__block_give(struct vmrpc__arena *arena, size_t offset, unsigned mark);
 /* The block's number in the slab, or -1 when none begins there. */
 int vmrpc__slab_index(const struct vmrpc__span *slab, size_t offset);

@@ -34,16 +34,12 @@ void vmrpc__large_flush(struct vmrpc__cache *cache, struct vmrpc__arena *arena, 
 
 bool vmrpc__large_push(struct vmrpc__cache *cache, struct vmrpc__arena *arena, size_t offset)
 {
-	/* Without the lock: whoever may free a block may look at its span. Other frees are told apart by the mark, and
-	 * where the peer has made a fool of us, what we see is still some descriptor. */
-	const struct vmrpc__span *span = arena->pages[vmrpc__page_of(offset)];
+	/* Without the lock, and relaxed, as marks: it belongs to who may free the block. Where the peer has freed it
+	 * behind our back, it is 0 or what a block that began here had, and so stays within the range. */
+	size_t pages = atomic_load_explicit(&arena->large_pages[vmrpc__page_of(offset)], memory_order_relaxed);
 	unsigned n_old = 0;
-	size_t pages;
 
-	if (!span || span->kind != VMRPC__SPAN_LARGE || span->first != vmrpc__page_of(offset))
-		return false;
-	pages = span->n;
-	if (pages > cache->large_room)
+	if (pages == 0 || pages > cache->large_room)
 		return false;
 	for (size_t left = cache->large_pages; left + pages > cache->large_room; n_old++)
 		left -= cache->large[n_old].pages;

@@ -217,7 +217,7 @@ void vmrpc__pages_give(struct vmrpc__arena *arena, struct vmrpc__span *span)
 	}
 	if (span->first + span->n < range->first + range->n) {
 		neighbour = arena->pages[span->first + span->n];
-		if (neighbour && neighbour->kind == VMRPC__SPAN_FREE && neighbour->first == span->first + span->n)
+		if (neighbour->kind == VMRPC__SPAN_FREE)
 			absorb(arena, span, neighbour);
 	}
 	span_set_free(arena, span);

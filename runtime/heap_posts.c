@@ -108,7 +108,7 @@ int vmrpc__outbox_post(struct vmrpc__arena *arena, size_t offset)
 
 	if (arena->orphan)
 		return 0; /* nobody is there to be told */
-	if (arena->outbox.n_waiting > 0 || !post(arena, offset))
+	if (!post(arena, offset))
 		error = wait_for_room(arena, offset);
 	if (error == 0)
 		arena->outbox.posted++;

@@ -117,14 +117,18 @@ int vmrpc_heap_setup(struct vmrpc_heap **ret_heap, struct vmrpc *conn, size_t si
 static void give_back(void *arg)
 {
 	struct vmrpc_heap *heap = arg;
-	uint64_t words[1] = {heap->offset};
+	struct vmrpc__session *session = heap->session;
 	struct vmrpc *conn = heap->conn;
+	uint64_t words[1] = {heap->offset};
 
-	if (!atomic_load(&heap->session->ended))
-		system_call(conn, &heap->session, VMRPC__SYSTEM_HEAP_DROP, words);
+	vmrpc__session_ref(session);
 	pthread_mutex_lock(&conn->lock);
+	/* From here on another thread may forget it: the server may use its place again before we have the answer. */
 	heap->destroyed = true;
 	pthread_mutex_unlock(&conn->lock);
+	if (!atomic_load(&session->ended))
+		system_call(conn, &session, VMRPC__SYSTEM_HEAP_DROP, words);
+	vmrpc__session_unref(session);
 }
 
 void vmrpc_heap_destroy(struct vmrpc_heap *heap)

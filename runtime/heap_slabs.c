@@ -128,21 +128,18 @@ static int give_small(struct vmrpc__arena *arena, struct vmrpc__span *slab, size
 
 int vmrpc__block_give(struct vmrpc__arena *arena, size_t offset, unsigned mark)
 {
-	struct vmrpc__arena_range *range = vmrpc__range_of(arena, offset);
+	unsigned class = vmrpc__mark_get(vmrpc__mark_at(arena, offset)) - mark;
 	struct vmrpc__span *span;
-	unsigned class;
 
-	if (!range || !range->own || offset % VMRPC__GRANULE != 0)
-		return -EINVAL;
-	class = vmrpc__mark_get(vmrpc__mark_at(arena, offset)) - mark;
+	if (class > VMRPC__CLASS_LARGE)
+		return -EINVAL; /* as it is wherever no own range is, too */
 	span = arena->pages[vmrpc__page_of(offset)];
-	if (!span || class > VMRPC__CLASS_LARGE)
-		return -EINVAL;
 	if (class != VMRPC__CLASS_LARGE)
 		return give_small(arena, span, offset, class);
 	if (span->kind != VMRPC__SPAN_LARGE || span->first << VMRPC__PAGE_SHIFT != offset)
 		return -EINVAL;
 	vmrpc__mark_set(vmrpc__mark_at(arena, offset), VMRPC__MARK_NONE);
+	atomic_store_explicit(&arena->large_pages[span->first], 0, memory_order_relaxed); /* as marks */
 	arena->in_use -= span->n << VMRPC__PAGE_SHIFT;
 	vmrpc__pages_give(arena, span);
 	return 0;

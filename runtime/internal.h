@@ -173,11 +173,14 @@ struct vmrpc__channel {
 	bool earlier;	      /* the last failure was that of an earlier, asynchronous call */
 	bool guarded;	      /* client: the RPC stack is read-only now */
 	bool unwaited;	      /* server: asynchronous calls were run since the last wait */
+	bool smashed;	      /* server: a method overran the client's RPC stack */
+	bool unattended;      /* server: an asynchronous call is being run, whose caller does not wait */
 	struct vmrpc__patience patience;
 	struct vmrpc__counters counters;
 
 	/* The rest. */
 	uint32_t index, generation;
+	uint64_t posted_at;   /* client: counters.calls plus one when it last posted a call; 0: never */
 	int async_error;      /* server: first failure of an asynchronous call not yet reported */
 	unsigned char *spill; /* our spill area */
 	size_t spill_used;
@@ -194,6 +197,8 @@ int vmrpc__channel_get(struct vmrpc__channel **ret_channel, struct vmrpc *conn);
 void vmrpc__channel_close(struct vmrpc__channel *channel);
 /* Client: after a time-out. The channel is closed for when the server is done; the thread's next call opens another. */
 void vmrpc__channel_abandon(struct vmrpc__channel *channel);
+/* In a fork child: frees what the parent's threads had of an inherited session. */
+void vmrpc__channels_forget(struct vmrpc__session *session);
 int vmrpc__channel_stack(struct vmrpc__channel *channel);
 /* Makes this process's thread that waits on the channel look up. */
 void vmrpc__channel_kick(struct vmrpc__channel *channel);
@@ -242,6 +247,8 @@ static inline bool vmrpc__ring_ready(const struct vmrpc__channel *channel)
 }
 /* Server: runs all calls in the ring. */
 int vmrpc__ring_drain(struct vmrpc__channel *channel);
+/* Server: runs what a client left in the ring that said goodbye, even though the session may have ended since. */
+void vmrpc__ring_finish(struct vmrpc__channel *channel);
 
 /* ---- system.c: calls of the runtime itself ------------------------------------------------------------------ */
 
@@ -261,6 +268,8 @@ struct vmrpc {
 	struct vmrpc__address address;
 	struct vmrpc__session *_Atomic session; /* NULL: none now */
 	pthread_mutex_t lock;			/* of connecting anew */
+	_Atomic unsigned allocating;		/* threads that look for its arena */
+	struct vmrpc_stats past;		/* of sessions that are gone */
 	struct vmrpc__session *old;		/* dead ones whose memory is still in use, by next */
 	_Atomic uint64_t reconnects;
 	struct vmrpc_heap *heaps;
@@ -307,6 +316,7 @@ struct vmrpc__thread {
 	struct vmrpc__channel *serving; /* whose call this thread serves */
 	struct vmrpc__thread *next, **link;
 	uintptr_t stack_low; /* of its native stack; 0: not looked up yet */
+	bool lost;	     /* its last call that failed got no answer: not the method failed, but the connection */
 	char message[1024];
 };
 

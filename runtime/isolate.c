@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -59,6 +60,8 @@ static void remove_child(struct vmrpc_server *server, struct vmrpc__child *child
 		link = &(*link)->next;
 	*link = child->next;
 	pthread_mutex_unlock(&server->lock);
+	/* A child forked since may still have a copy of it: closing ours would not end the watch. */
+	epoll_ctl(server->epoll_fd, EPOLL_CTL_DEL, child->fd, NULL);
 	close(child->fd);
 	free(child);
 }

@@ -122,6 +122,7 @@ static void client_ready(struct vmrpc_server *server, struct vmrpc__source *sour
 		return;
 	}
 	epoll_ctl(server->epoll_fd, EPOLL_CTL_DEL, link->backend->fd(link), NULL);
+	vmrpc__channels_scan(session); /* what it posted before it went is run, in channels not seen yet too */
 	vmrpc__session_end(session, -EPIPE);
 	pthread_mutex_lock(&server->lock);
 	client->over = true;
@@ -181,6 +182,8 @@ int vmrpc__client_hear(struct vmrpc__client *client)
 	struct vmrpc__session *session = client->conn.session;
 	int r = vmrpc__handshake_server(session, vmrpc__deadline(HANDSHAKE_MS));
 
+	vmrpc__session_ref(session); /* the loop may bury the client as soon as it watches it */
+
 	pthread_mutex_lock(&server->lock);
 	if (r == 0 && atomic_load(&server->stopping))
 		r = -ESHUTDOWN;
@@ -193,6 +196,7 @@ int vmrpc__client_hear(struct vmrpc__client *client)
 	/* Last, so that the client's first ring is not missed. Its death from here on is the loop's business. */
 	if (r == 0)
 		session->link->backend->send(session->link, &ready, sizeof ready, vmrpc__deadline(HANDSHAKE_MS));
+	vmrpc__session_unref(session);
 	return r;
 }
 
@@ -276,17 +280,22 @@ int vmrpc__server_find(struct vmrpc__session *session, const char *name, const s
 	struct vmrpc__client *client =
 		(struct vmrpc__client *)((char *)session->conn - offsetof(struct vmrpc__client, conn));
 	const struct vmrpc__endpoint *endpoint = client->endpoint;
+	const struct vmrpc_service *found = NULL;
 	char known[256] = "";
 	size_t used = 0;
 
-	for (unsigned i = 0; i < endpoint->n_services; i++) {
-		if (strcmp(endpoint->services[i]->name, name) == 0) {
-			*ret_service = endpoint->services[i];
-			return 0;
-		}
+	pthread_mutex_lock(&client->server->lock); /* against vmrpc_server_add() */
+	for (unsigned i = 0; i < endpoint->n_services && !found; i++) {
+		if (strcmp(endpoint->services[i]->name, name) == 0)
+			found = endpoint->services[i];
 		if (used < sizeof known)
 			used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "",
 						 endpoint->services[i]->name);
+	}
+	pthread_mutex_unlock(&client->server->lock);
+	if (found) {
+		*ret_service = found;
+		return 0;
 	}
 	return vmrpc__fail(ENOENT, "no service called '%s' is offered here; there are: %s", name, known);
 }
@@ -373,11 +382,15 @@ int vmrpc_server_add(struct vmrpc_server *server, const struct vmrpc_service *se
 	vmrpc__address_clear(&parsed);
 	if (r < 0)
 		return r;
+	pthread_mutex_lock(&server->lock);
 	services = realloc(endpoint->services, (endpoint->n_services + 1) * sizeof *services);
+	if (services) {
+		endpoint->services = services;
+		services[endpoint->n_services++] = service;
+	}
+	pthread_mutex_unlock(&server->lock);
 	if (!services)
 		return vmrpc__fail(ENOMEM, "no memory for a service");
-	endpoint->services = services;
-	services[endpoint->n_services++] = service;
 	/* Nobody is accepted before there is a service. */
 	return endpoint->n_services > 1
 		       ? 0

@@ -40,10 +40,12 @@ int vmrpc_get_stats(const struct vmrpc *conn, struct vmrpc_stats *ret_stats)
 		vmrpc__stats_add(conn->session, &stats);
 	} else {
 		pthread_mutex_lock(&mutable_conn->lock);
-		if (conn->session)
-			vmrpc__stats_add(conn->session, &stats);
+		stats = conn->past;
 		for (struct vmrpc__session *session = conn->old; session; session = session->next)
 			vmrpc__stats_add(session, &stats);
+		stats.heap_size = stats.channels = 0; /* what dead sessions had does not count */
+		if (conn->session)
+			vmrpc__stats_add(conn->session, &stats);
 		pthread_mutex_unlock(&mutable_conn->lock);
 		stats.reconnects = atomic_load_explicit(&conn->reconnects, memory_order_relaxed);
 	}

@@ -31,17 +31,6 @@ static int explain(const struct vmrpc_service *service, const struct vmrpc_metho
 			-error, "%s: an earlier asynchronous call failed: %s; %s was not run, and may be called again",
 			what, strerror(-error), name);
 	switch (error) {
-	case -EPIPE:
-		return vmrpc__fail(
-			EPIPE,
-			"%s.%s: the peer died or closed the connection during the call; whether it ran is not known, "
-			"the next call connects anew",
-			what, name);
-	case -ETIMEDOUT:
-		return vmrpc__fail(
-			ETIMEDOUT,
-			"%s.%s: no answer in time; it may still be running there; timeout= sets how long to wait", what,
-			name);
 	case -EPROTO:
 		return vmrpc__fail(EPROTO,
 				   "%s.%s: the peer broke the rules of the connection, or refused what it was sent",
@@ -53,9 +42,6 @@ static int explain(const struct vmrpc_service *service, const struct vmrpc_metho
 			name);
 	case -ENOSYS:
 		return vmrpc__fail(ENOSYS, "%s.%s is not offered by the peer: it may be older, or built without it",
-				   what, name);
-	case -EAGAIN:
-		return vmrpc__fail(EAGAIN, "%s.%s: the server could not start a thread for this one; try again later",
 				   what, name);
 	case -ENOMEM:
 		return vmrpc__fail(
@@ -71,10 +57,35 @@ static int explain(const struct vmrpc_service *service, const struct vmrpc_metho
 	}
 }
 
-/* Whether, after a call that failed like this, its channel may no longer be there to look at. */
-static bool gone(int error)
+/* The same for a call that got no answer. */
+static int explain_lost(const struct vmrpc_service *service, const struct vmrpc_method *method, int error)
 {
-	return error == -EPIPE || error == -ETIMEDOUT || error == -EAGAIN;
+	const char *what = service->name, *name = method->name;
+
+	switch (error) {
+	case -EPIPE:
+		return vmrpc__fail(
+			EPIPE,
+			"%s.%s: the peer died or closed the connection during the call; whether it ran is not known, "
+			"the next call connects anew",
+			what, name);
+	case -ETIMEDOUT:
+		return vmrpc__fail(
+			ETIMEDOUT,
+			"%s.%s: no answer in time; it may still be running there; timeout= sets how long to wait", what,
+			name);
+	case -EAGAIN:
+		return vmrpc__fail(EAGAIN, "%s.%s: the server could not start a thread for this one; try again later",
+				   what, name);
+	default:
+		return explain(service, method, false, error);
+	}
+}
+
+/* Whether a call that failed did so without an answer. Its channel may no longer be there to look at, then. */
+static bool lost(void)
+{
+	return vmrpc__self->lost;
 }
 
 /* Opens or reopens what is missing, then calls; once more on a new server where the method allows that. */
@@ -92,9 +103,12 @@ static __attribute__((noinline)) int call_slowly(struct vmrpc *conn, const struc
 			return explain(service, method, false, r);
 		}
 		r = vmrpc__call(channel, kind, number, method, frame, timeout_of(conn, method));
-		if (r == -EPIPE && attempt == 0 && method->flags & VMRPC_METHOD_IDEMPOTENT)
-			continue;
-		return r < 0 ? explain(service, method, !gone(r) && channel->earlier, r) : 0;
+		if (r == 0)
+			return 0;
+		if (!lost())
+			return explain(service, method, channel->earlier, r);
+		if (r != -EPIPE || attempt > 0 || !(method->flags & VMRPC_METHOD_IDEMPOTENT))
+			return explain_lost(service, method, r);
 	}
 }
 
@@ -102,10 +116,10 @@ static __attribute__((noinline)) int failed(struct vmrpc *conn, const struct vmr
 					    const struct vmrpc_method *method, void *frame,
 					    struct vmrpc__channel *channel, int error)
 {
-	if (error == -EPIPE && method->flags & VMRPC_METHOD_IDEMPOTENT)
+	if (lost() && error == -EPIPE && method->flags & VMRPC_METHOD_IDEMPOTENT)
 		return call_slowly(conn, service, VMRPC__CALL, index, method, frame);
-	if (gone(error))
-		return explain(service, method, false, error);
+	if (lost())
+		return explain_lost(service, method, error);
 	if (channel->session->verdicts[index] && !channel->earlier)
 		error = -channel->session->verdicts[index];
 	return explain(service, method, channel->earlier, error);
@@ -128,7 +142,7 @@ static __attribute__((noinline)) int post(struct vmrpc *conn, const struct vmrpc
 	if (method->frame_size > VMRPC__CELL_WORDS * 8)
 		return call_slowly(conn, service, VMRPC__CALL, index, method, frame);
 	r = vmrpc__post(channel, index, method, frame, timeout_of(conn, method));
-	return r < 0 ? explain(service, method, false, r) : 0;
+	return r < 0 ? explain_lost(service, method, r) : 0;
 }
 
 int vmrpc_stub_call(struct vmrpc *conn, const struct vmrpc_service *service, uint32_t index, void *frame)
@@ -179,12 +193,17 @@ int vmrpc_stub_callback(const struct vmrpc_service *service, uint32_t index, voi
 	if (channel->session->callbacks[index] == UINT32_MAX)
 		return vmrpc__fail(ENOSYS, "%s.%s: the client has no such callback, or one of another layout",
 				   service->name, method->name);
-	if (atomic_load_explicit(&channel->session->ended, memory_order_relaxed))
-		r = -EPIPE;
-	else
-		r = vmrpc__call(channel, VMRPC__CALL, channel->session->callbacks[index], method, frame,
-				method->timeout_ms ? (int64_t)method->timeout_ms : -1);
-	return r < 0 ? explain(service, method, false, r) : 0;
+	if (channel->unattended)
+		return vmrpc__fail(ENOTSUP,
+				   "%s.%s cannot be called by an asynchronous method, whose caller does not wait",
+				   service->name, method->name);
+	if (atomic_load_explicit(&channel->session->ended, memory_order_relaxed) || atomic_load(&channel->closing))
+		return explain_lost(service, method, -EPIPE);
+	r = vmrpc__call(channel, VMRPC__CALL, channel->session->callbacks[index], method, frame,
+			method->timeout_ms ? (int64_t)method->timeout_ms : -1);
+	if (r == 0)
+		return 0;
+	return lost() ? explain_lost(service, method, r) : explain(service, method, false, r);
 }
 
 struct vmrpc *vmrpc_current(void)

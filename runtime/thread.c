@@ -24,8 +24,12 @@ static void thread_ends(void *arg)
 		pthread_mutex_lock(&list_lock);
 		channel = atomic_exchange_explicit(&thread->channels[i], NULL, memory_order_relaxed);
 		pthread_mutex_unlock(&list_lock);
-		if (channel)
-			vmrpc__channel_close(channel);
+		if (!channel)
+			continue;
+		/* A thread that ends in a callback or on its RPC stack has left both. */
+		channel->stack_calls = 0;
+		atomic_store_explicit(&channel->depth, 0, memory_order_relaxed);
+		vmrpc__channel_close(channel);
 	}
 
 	pthread_mutex_lock(&list_lock);

@@ -173,7 +173,7 @@ static int interrupted(struct vmrpc__channel *channel)
 	return atomic_load(&channel->closing) ? -ESHUTDOWN : 0;
 }
 
-static bool poll_for(struct vmrpc__channel *channel, const struct awaited *awaited)
+static bool poll_for(struct vmrpc__channel *channel, const struct awaited *awaited, int64_t deadline)
 {
 	struct vmrpc__patience *patience = &channel->patience;
 	bool answered = happened(channel, awaited);
@@ -187,7 +187,8 @@ static bool poll_for(struct vmrpc__channel *channel, const struct awaited *await
 	for (uint32_t i = 1; i <= budget && !answered; i++) {
 		vmrpc__pause();
 		answered = happened(channel, awaited);
-		if (i % LOOK_UP_EVERY == 0 && interrupted(channel))
+		if (i % LOOK_UP_EVERY == 0 &&
+		    (interrupted(channel) || (deadline != VMRPC__FOREVER && vmrpc__now() >= deadline)))
 			break;
 	}
 	poll_end();
@@ -237,17 +238,31 @@ static int sleep_on(struct vmrpc__channel *channel, const struct awaited *awaite
 	return session->link->backend->wait(session->link, awaited->word, seen, deadline);
 }
 
+/* Before sleep: frees of either side's blocks that are under way get to where they belong. */
+static int settle_frees(struct vmrpc__session *session)
+{
+	if (session->side == VMRPC__CLIENT) {
+		/* Only ours: a heap that becomes empty by the server's would have to be given back by a call. */
+		vmrpc__arena_push(session->arena);
+	} else if (vmrpc__arena_drain(session->arena) == -EPROTO) {
+		vmrpc__session_end(session, -EPROTO);
+		return -EPROTO;
+	}
+	return 0;
+}
+
 /* Sleeps until what is awaited is there; learns from how long that took. */
 static int sleep_for(struct vmrpc__channel *channel, const struct awaited *awaited, int64_t deadline)
 {
 	struct vmrpc__patience *patience = &channel->patience;
 	const bool learn = patience->budget_max && !patience->pointless;
 	const int64_t start = learn ? vmrpc__now() : 0;
-	int r = 0;
+	int r = settle_frees(channel->session);
 
 	while (r == 0 && !happened(channel, awaited))
 		r = sleep_on(channel, awaited, deadline);
-	if (r == -ETIMEDOUT && happened(channel, awaited))
+	/* An answer that is there counts, though its sender may have died right after. */
+	if ((r == -ETIMEDOUT || (r < 0 && channel->session->side == VMRPC__CLIENT)) && happened(channel, awaited))
 		r = 0;
 	/* Waking takes about as long as polling is worth, so an answer this soon would have been polled for. */
 	if (learn && r == 0 && vmrpc__now() - start < SHORT_SLEEP_NS)
@@ -261,7 +276,7 @@ static int wait_for(struct vmrpc__channel *channel, const struct awaited *awaite
 {
 	int64_t deadline = vmrpc__deadline(timeout_ms);
 
-	if (poll_for(channel, awaited))
+	if (poll_for(channel, awaited, deadline))
 		return 0;
 	if (channel->unwaited) {
 		/* The peer posts calls that it does not wait for. Where it shares our processor, let it fill the

@@ -166,7 +166,7 @@ struct vmrpc__hello {
 
 struct vmrpc__region_message { /* REGION, PLACED, PLACE */
 	uint32_t kind;
-	uint32_t flags; /* REGION: VMRPC__HELLO_TRUST where the server trusts the client */
+	uint32_t flags; /* REGION: VMRPC__HELLO_TRUST where the server trusts the client, VMRPC__HELLO_MAP_ANY */
 	uint64_t size, reserved;
 	uint64_t address; /* the sender's, or where it could be; 0: nowhere better */
 	uint64_t cpus[VMRPC__CPUS / 64];

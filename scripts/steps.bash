@@ -1,14 +1,14 @@
 # For ./check and ./demo: long steps that are quiet when all is well and show that they are alive.
 
-# step TITLE LOG COMMAND...: runs it with its output in LOG. On a terminal one line shows how far it is;
+# step TITLE LOG PROGRAM...: runs it with its output in LOG. On a terminal one line shows how far it is;
 # elsewhere a line appears now and then. Returns what the command returned.
 step() {
 	local title=$1 log=$2 start=$SECONDS said=$SECONDS pid status=0
 	shift 2
-	"$@" >"$log" 2>&1 </dev/null &
+	setsid "$@" >"$log" 2>&1 </dev/null &
 	pid=$!
-	# a step that is interrupted takes its command along
-	trap 'kill "$pid" 2>/dev/null; exit 130' INT TERM
+	# a step that is interrupted takes its command along, and all that this has started
+	trap 'kill -- "-$pid" 2>/dev/null; exit 130' INT TERM
 	while kill -0 "$pid" 2>/dev/null; do
 		if [ -t 1 ]; then
 			printf '\r\033[K%s %s' "$title" "$(progress "$log")"

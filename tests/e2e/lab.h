@@ -3,10 +3,12 @@
 #ifndef LAB_H
 #define LAB_H
 
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
+#include <vmrpc/stats.h>
 #include <vmrpc/stub.h>
 #include <vmrpc/vmrpc.h>
 
@@ -50,18 +52,50 @@ int lab_thread_counter(struct vmrpc *conn, int64_t *ret_count);
 /* Runs on the caller's RPC stack where it may. ret_where: the client's address of a local of the callee. Hands that
  * local, holding value, to the callback on_local, which is to double it; returns it. */
 int lab_on_stack(struct vmrpc *conn, int64_t value, int64_t *ret_result, void **ret_where);
-/* The same, but overwrites bytes at its own frame's top first, as a hostile method would. offset: from the caller's
- * local (a client's address). */
-int lab_smash(struct vmrpc *conn, void *where, size_t size);
+/* Runs there too, and overwrites the words between the caller's frames and its own. */
+int lab_smash(struct vmrpc *conn);
 /* Fails with error (a positive errno). */
 int lab_fail(struct vmrpc *conn, int64_t error);
-/* Calls the callback on_slow(ms) with a time-out of 50 ms; the error it got. */
+/* Calls the callback on_slow(ms) with a time-out of 50 ms; the error it got. on_slow runs lab_hook(ms) where one is
+ * set, else sleeps. */
 int lab_slow_callback(struct vmrpc *conn, int64_t ms, int64_t *ret_error);
+/* The server calls back on_hook(value), which is lab_hook(value), and hands on its result, or its failure. */
+int lab_call_hook(struct vmrpc *conn, int64_t value, int64_t *ret_result);
+/* The server thread that serves the caller. */
+int lab_tid(struct vmrpc *conn, int64_t *ret_tid);
+/* Asynchronous: as lab_note, after sleeping for us microseconds. */
+int lab_note_slowly(struct vmrpc *conn, int64_t value, int64_t us);
+/* Asynchronous, but its frame is too large for the ring: notes value. */
+int lab_note_big(struct vmrpc *conn, int64_t value);
+/* Asynchronous: notes what lab_hook(value) at the client returns. */
+int lab_note_hook(struct vmrpc *conn, int64_t value);
+/* The server sets n bytes from block on. */
+int lab_fill(struct vmrpc *conn, void *block, size_t n, int byte);
+/* The server's counters of this connection. */
+int lab_server_stats(struct vmrpc *conn, struct vmrpc_stats *ret_stats);
+/* Runs on the caller's RPC stack where it may: fills n bytes of locals with byte; the client's address of the first. */
+int lab_dirty(struct vmrpc *conn, size_t n, int byte, unsigned char **ret_where);
+/* Sets *word, in the region, to 1, and waits until it is 2. */
+int lab_meet(struct vmrpc *conn, _Atomic int *word);
+/* Whether the server sees the one number it is given at the address the client sees it at. */
+int lab_same_address(struct vmrpc *conn, const void *pointer, int64_t *ret_same);
+/* Stops its server process (vmrpc_serve_stop()), asynchronously. */
+int lab_stop_serving(struct vmrpc *conn);
+
+/* This thread's answer to lab_call_hook: a negative one fails. */
+extern _Thread_local int64_t (*lab_hook)(int64_t value);
+/* This thread's answer to lab_on_stack, instead of doubling the local. */
+extern _Thread_local void (*lab_local_hook)(int64_t *local);
 
 extern const struct vmrpc_service lab_service;	      /* client's: callbacks filled in */
 extern const struct vmrpc_service lab_server_service; /* server's: methods filled in */
 
-/* Same names, but lab_add has another layout and lab_six does not exist. */
+/* Same names, but lab_add has another layout, most methods do not exist, and the others come in another order. */
 extern const struct vmrpc_service lab_changed_service;
+/* Another service, with one method: lab_null. */
+extern const struct vmrpc_service lab_other_service;
+/* The client's view of it, with the method that calls it. */
+extern const struct vmrpc_service lab_other_client_service;
+int lab_other_null(struct vmrpc *conn);
 
 #endif

@@ -1,16 +1,27 @@
 /* lab's client stubs, and the callbacks it offers to the server. */
+#include <errno.h>
 #include <string.h>
 #include <time.h>
 
 #include "lab_frames.h"
 
-static struct vmrpc_binding binding;
+static struct vmrpc_binding binding, other_binding;
 static _Thread_local struct vmrpc *calling; /* the connection whose countdown is under way */
+_Thread_local int64_t (*lab_hook)(int64_t value);
+_Thread_local void (*lab_local_hook)(int64_t *local);
+
+/* Tests fork while other threads run, servers and clients alike, and the children start threads of their own. They do
+ * so only after fork() and without the locks of those others, which ThreadSanitizer can't know. */
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+	return "die_after_fork=0";
+}
 
 static int answer_countdown(void *arg)
 {
 	struct lab_frame_countdown *frame = arg;
-	int64_t depth;
+	int64_t depth = 0;
 	int r = lab_countdown(calling, frame->n - 1, &depth);
 
 	frame->result = depth + 1;
@@ -21,7 +32,10 @@ static int answer_local(void *arg)
 {
 	struct lab_frame_local *frame = arg;
 
-	*frame->local *= 2;
+	if (lab_local_hook)
+		lab_local_hook(frame->local);
+	else
+		*frame->local *= 2;
 	return 0;
 }
 
@@ -30,8 +44,20 @@ static int answer_slow(void *arg)
 	struct lab_frame_one *frame = arg;
 	struct timespec time = {frame->value / 1000, frame->value % 1000 * 1000000};
 
+	if (lab_hook)
+		return lab_hook(frame->value) < 0 ? -EIO : 0;
 	nanosleep(&time, NULL);
 	return 0;
+}
+
+static int answer_hook(void *arg)
+{
+	struct lab_frame_countdown *frame = arg;
+
+	if (!lab_hook)
+		return -ENOSYS;
+	frame->result = lab_hook(frame->n);
+	return frame->result < 0 ? (int)frame->result : 0;
 }
 
 #define LAB_THUNK(thunk) NULL
@@ -50,6 +76,22 @@ const struct vmrpc_service lab_service = {
 	.n_callbacks = LAB_N_CALLBACKS,
 	.binding = &binding,
 };
+
+static const struct vmrpc_method other_methods[] = {{.name = "lab_other_null", .digest = 0x0707}};
+
+const struct vmrpc_service lab_other_client_service = {
+	.abi = VMRPC_STUB_ABI,
+	.name = "other",
+	.major = 3,
+	.methods = other_methods,
+	.n_methods = 1,
+	.binding = &other_binding,
+};
+
+int lab_other_null(struct vmrpc *conn)
+{
+	return vmrpc_stub_call(conn, &lab_other_client_service, 0, NULL);
+}
 
 int lab_null(struct vmrpc *conn)
 {
@@ -221,11 +263,16 @@ int lab_on_stack(struct vmrpc *conn, int64_t value, int64_t *ret_result, void **
 	return r;
 }
 
-int lab_smash(struct vmrpc *conn, void *where, size_t size)
+int lab_smash(struct vmrpc *conn)
 {
-	struct lab_frame_smash frame = {where, size};
+	return vmrpc_stub_call(conn, &lab_service, LAB_SMASH, NULL);
+}
 
-	return vmrpc_stub_call(conn, &lab_service, LAB_SMASH, &frame);
+int lab_meet(struct vmrpc *conn, _Atomic int *word)
+{
+	struct lab_frame_unmake frame = {word};
+
+	return vmrpc_stub_call(conn, &lab_service, LAB_MEET, &frame);
 }
 
 int lab_fail(struct vmrpc *conn, int64_t error)
@@ -243,4 +290,89 @@ int lab_slow_callback(struct vmrpc *conn, int64_t ms, int64_t *ret_error)
 	if (r == 0)
 		*ret_error = frame.result;
 	return r;
+}
+
+int lab_call_hook(struct vmrpc *conn, int64_t value, int64_t *ret_result)
+{
+	struct lab_frame_countdown frame = {value, 0};
+	int r = vmrpc_stub_call(conn, &lab_service, LAB_CALL_HOOK, &frame);
+
+	if (r == 0)
+		*ret_result = frame.result;
+	return r;
+}
+
+int lab_tid(struct vmrpc *conn, int64_t *ret_tid)
+{
+	struct lab_frame_result frame = {0};
+	int r = vmrpc_stub_call(conn, &lab_service, LAB_TID, &frame);
+
+	if (r == 0)
+		*ret_tid = frame.result;
+	return r;
+}
+
+int lab_note_slowly(struct vmrpc *conn, int64_t value, int64_t us)
+{
+	struct lab_frame_note_slowly frame = {value, us};
+
+	return vmrpc_stub_call(conn, &lab_service, LAB_NOTE_SLOWLY, &frame);
+}
+
+int lab_note_big(struct vmrpc *conn, int64_t value)
+{
+	struct lab_frame_note_big frame = {value, {0}};
+
+	return vmrpc_stub_call(conn, &lab_service, LAB_NOTE_BIG, &frame);
+}
+
+int lab_note_hook(struct vmrpc *conn, int64_t value)
+{
+	struct lab_frame_one frame = {value};
+
+	return vmrpc_stub_call(conn, &lab_service, LAB_NOTE_HOOK, &frame);
+}
+
+int lab_fill(struct vmrpc *conn, void *block, size_t n, int byte)
+{
+	struct lab_frame_fill frame = {block, n, (uint64_t)byte};
+
+	return vmrpc_stub_call(conn, &lab_service, LAB_FILL, &frame);
+}
+
+int lab_server_stats(struct vmrpc *conn, struct vmrpc_stats *ret_stats)
+{
+	struct lab_frame_stats frame;
+	int r;
+
+	memset(&frame, 0, sizeof frame);
+	r = vmrpc_stub_call(conn, &lab_service, LAB_SERVER_STATS, &frame);
+	if (r == 0)
+		*ret_stats = frame.result;
+	return r;
+}
+
+int lab_dirty(struct vmrpc *conn, size_t n, int byte, unsigned char **ret_where)
+{
+	struct lab_frame_dirty frame = {n, (uint64_t)byte, NULL};
+	int r = vmrpc_stub_call(conn, &lab_service, LAB_DIRTY, &frame);
+
+	if (r == 0)
+		*ret_where = frame.where;
+	return r;
+}
+
+int lab_same_address(struct vmrpc *conn, const void *pointer, int64_t *ret_same)
+{
+	struct lab_frame_same_address frame = {pointer, (uintptr_t)pointer, 0};
+	int r = vmrpc_stub_call(conn, &lab_service, LAB_SAME_ADDRESS, &frame);
+
+	if (r == 0)
+		*ret_same = frame.result;
+	return r;
+}
+
+int lab_stop_serving(struct vmrpc *conn)
+{
+	return vmrpc_stub_call(conn, &lab_service, LAB_STOP_SERVING, NULL);
 }

@@ -10,6 +10,7 @@
 
 #include <vmrpc/error.h>
 #include <vmrpc/server.h>
+#include <vmrpc/stack.h>
 #include <vmrpc/stats.h>
 #include <vmrpc/vmrpc.h>
 
@@ -44,6 +45,70 @@ static inline int64_t world_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* Waits for what other threads or processes bring about. Generous: only what never happens fails. */
+#define EVENTUALLY(condition)                                                          \
+	do {                                                                           \
+		int64_t test_end = world_ms() + 30000;                                 \
+                                                                                       \
+		while (!(condition)) {                                                 \
+			if (world_ms() > test_end)                                     \
+				TEST_FAIL("%s is still false after 30 s", #condition); \
+			nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);       \
+		}                                                                      \
+	} while (0)
+
+static inline unsigned world_entries(const char *folder)
+{
+	unsigned n = 0;
+	struct dirent *entry;
+	DIR *dir = opendir(folder);
+
+	if (!dir)
+		return 0;
+	while ((entry = readdir(dir)))
+		n += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+	closedir(dir);
+	return n;
+}
+
+/* Threads of a process, and descriptors it has open. */
+static inline unsigned world_threads(pid_t pid)
+{
+	char path[64];
+
+	snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+	return world_entries(path);
+}
+
+static inline unsigned world_fds(pid_t pid)
+{
+	char path[64];
+
+	snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+	return world_entries(path) - (pid == getpid()); /* less the folder's own */
+}
+
+/* How many regions a process has mapped. Other than mappings these are not cut into pieces by guard pages. */
+static inline unsigned world_regions(pid_t pid)
+{
+	char path[64], line[512];
+	unsigned n = 0;
+	FILE *file;
+
+	snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
+	file = fopen(path, "r");
+	CHECK(file);
+	while (fgets(line, sizeof line, file)) {
+		unsigned long long offset = 0;
+
+		/* address perms offset dev inode name: a region begins where its file does */
+		if (strstr(line, "/memfd:vmrpc") && sscanf(line, "%*s %*s %llx", &offset) == 1 && offset == 0)
+			n++;
+	}
+	fclose(file);
+	return n;
+}
+
 /* Percent of the usual number of rounds, from VMRPC_TEST_SCALE. */
 static inline unsigned world_scaled(unsigned n)
 {
@@ -67,18 +132,9 @@ static inline void world_begin(void)
 static inline unsigned world_sockets(void)
 {
 	char path[256];
-	unsigned n = 0;
-	struct dirent *entry;
-	DIR *dir;
 
 	snprintf(path, sizeof path, "%s/vmrpc", getenv("XDG_RUNTIME_DIR"));
-	dir = opendir(path);
-	if (!dir)
-		return 0;
-	while ((entry = readdir(dir)))
-		n += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
-	closedir(dir);
-	return n;
+	return world_entries(path);
 }
 
 /* The folder must be empty: nobody may leave anything behind. */
@@ -106,7 +162,8 @@ static inline pid_t world_serve_service(const struct vmrpc_service *service, con
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		r = vmrpc_serve(service, address);
 		if (r < 0)
-			fprintf(stderr, "server at %s: %s\n", address, vmrpc_error_message());
+			fprintf(stderr, "server at %s: %s\n", address ? address : "its own address",
+				vmrpc_error_message());
 		exit(r < 0);
 	}
 	return pid;
@@ -115,6 +172,16 @@ static inline pid_t world_serve_service(const struct vmrpc_service *service, con
 static inline pid_t world_serve(const char *address)
 {
 	return world_serve_service(&lab_server_service, address);
+}
+
+/* Stops all its threads where they are, until SIGCONT. */
+static inline void world_freeze(pid_t server)
+{
+	int status;
+
+	CHECK_EQ(kill(server, SIGSTOP), 0);
+	CHECK_EQ(waitpid(server, &status, WUNTRACED), server);
+	CHECK(WIFSTOPPED(status));
 }
 
 /* Stops it in order. */
@@ -141,6 +208,40 @@ static inline struct vmrpc *world_connect(const char *address)
 	if (map && strcmp(map, "any") == 0)
 		CHECK(vmrpc_offset(conn) != 0);
 	return conn;
+}
+
+/* The usual world: a server, a connection to it; and that closing it leaves nothing of it behind in this process. */
+struct world {
+	pid_t server;
+	struct vmrpc *conn;
+	unsigned n_threads,
+		n_fds; /* of this process before it connected; a server without channels has as many threads */
+};
+
+/* Options as they stand in an address, "" for none. */
+static inline struct world world_open(const char *server_options, const char *client_options)
+{
+	struct world world = {0};
+	char address[256];
+
+	world_begin();
+	snprintf(address, sizeof address, "local:lab?%s", server_options);
+	world.server = world_serve(address);
+	world.n_threads = world_threads(getpid());
+	world.n_fds = world_fds(getpid());
+	snprintf(address, sizeof address, "local:lab?%s", client_options);
+	world.conn = world_connect(address);
+	return world;
+}
+
+static inline void world_close(struct world *world)
+{
+	vmrpc_close(world->conn);
+	EVENTUALLY(world_threads(getpid()) == world->n_threads);
+	CHECK_EQ(world_fds(getpid()), world->n_fds);
+	CHECK_EQ(world_regions(getpid()), 0);
+	world_stop(world->server);
+	world_end();
 }
 
 #endif

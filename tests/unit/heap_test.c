@@ -379,8 +379,15 @@ TEST(a_retired_range_goes_when_its_last_block_does)
 	}
 	vmrpc_free(kept[2]);
 	vmrpc_free(kept[0]);
+	for (unsigned i = 0; i < 500; i++)
+		vmrpc_free(blocks[i]);
+	for (unsigned i = 0; i < 500; i++) {
+		CHECK(blocks[i] = vmrpc_malloc(&world.a.conn, 24));
+		CHECK(offset_in(&world.a, blocks[i]) < second);
+	}
 	for (unsigned i = 0; i < 1000; i++)
 		vmrpc_free(blocks[i]);
+	vmrpc__arena_retire(world.a.arena, second, count, &emptied); /* once is enough */
 	CHECK_VALID(&world.a);
 	CHECK_EQ(emptied, 0);
 	vmrpc_free(kept[1]);
@@ -422,9 +429,16 @@ TEST(an_orphan_is_found_no_more)
 	world_begin(&world, 4 * MB, 4 * MB, false);
 	CHECK(small = vmrpc_malloc(&world.a.conn, 100));
 	CHECK(large = vmrpc_malloc(&world.a.conn, 100000));
+	CHECK(fresh = vmrpc_malloc(&world.a.conn, 100));
 	old = world.a.arena;
+	vmrpc__arena_get_stats(old, &stats);
+	vmrpc_free(fresh);
 	vmrpc__arena_orphan(old);
-	world.a.arena = world.b.arena; /* the next session of the same connection */
+	fresh = NULL;
+	CHECK(stats.in_use > 4096 + 100000);
+	vmrpc__arena_get_stats(old, &stats);
+	CHECK(stats.in_use < 4096 + 100000); /* this thread's cache is empty, without its doing anything */
+	world.a.arena = world.b.arena;	     /* the next session of the same connection */
 	CHECK(fresh = vmrpc_malloc(&world.a.conn, 100));
 	CHECK(offset_in(&world.b, fresh) - world.b.offset < world.b.size);
 	vmrpc_free(fresh);
@@ -451,9 +465,11 @@ TEST(a_fork_child_leaves_its_parents_heap_alone)
 	CHECK(block = vmrpc_malloc(&world.a.conn, 100));
 	CHECK(cached = vmrpc_malloc(&world.a.conn, 100));
 	vmrpc_free(cached);
+	pthread_mutex_lock(&world.a.arena->lock); /* as another thread may have */
 	child = fork();
 	if (child == 0) {
 		vmrpc__caches_forget();
+		CHECK_EQ(stats_of(&world.a).in_use, 0);
 		CHECK_REFUSED(vmrpc_free(block));
 		world_end(&world);
 		world_begin(&own, MB, MB, false);
@@ -463,6 +479,7 @@ TEST(a_fork_child_leaves_its_parents_heap_alone)
 		check_all_free(&own.a);
 		_exit(0);
 	}
+	pthread_mutex_unlock(&world.a.arena->lock);
 	CHECK_EQ(waitpid(child, &status, 0), child);
 	CHECK_EQ(status, 0);
 	vmrpc_free(block);

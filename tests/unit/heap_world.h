@@ -73,6 +73,11 @@ __attribute__((constructor)) static void make_key(void)
 	pthread_key_create(&thread_end, thread_ends);
 }
 
+void vmrpc__arena_done(struct vmrpc *conn)
+{
+	(void)conn;
+}
+
 int vmrpc__thread_register(void)
 {
 	if (atomic_load(&threads_cant_register))
