@@ -79,13 +79,13 @@ function(vmrpc_generate target)
   endforeach()
   list(REMOVE_DUPLICATES folders)
   list(TRANSFORM folders PREPEND -I OUTPUT_VARIABLE include_flags)
-  # where <vmrpc/annotate.h> is
-  set(own_flags "-I$<JOIN:$<TARGET_PROPERTY:vmrpc::vmrpc,INTERFACE_INCLUDE_DIRECTORIES>,;-I>")
+  set(vmrpc_includes "$<TARGET_PROPERTY:vmrpc::vmrpc,INTERFACE_INCLUDE_DIRECTORIES>") # where <vmrpc/annotate.h> is
+  set(machine_flags "")
   if(CMAKE_CROSSCOMPILING) # libclang reads for the machine that it runs on unless told
-    list(APPEND own_flags "--target=${CMAKE_LIBRARY_ARCHITECTURE}")
+    list(APPEND machine_flags "--target=${CMAKE_LIBRARY_ARCHITECTURE}")
     foreach(include IN LISTS CMAKE_C_IMPLICIT_INCLUDE_DIRECTORIES)
       if(NOT include MATCHES "/gcc") # clang has those of its own
-        list(APPEND own_flags "-isystem${include}")
+        list(APPEND machine_flags "-isystem${include}")
       endif()
     endforeach()
   endif()
@@ -94,7 +94,7 @@ function(vmrpc_generate target)
   add_custom_command(
     OUTPUT ${outputs}
     COMMAND "${command}" -o "${folder}" --name "${arg_NAME}" --depfile "${folder}/${arg_NAME}.d" ${sidecars} ${headers}
-      -- ${include_flags} ${own_flags} ${arg_CFLAGS}
+      -- ${include_flags} "-I$<JOIN:${vmrpc_includes},;-I>" ${machine_flags} ${arg_CFLAGS}
     DEPENDS ${headers} ${sidecar_headers} ${depends}
     DEPFILE "${folder}/${arg_NAME}.d"
     COMMENT "Generating ${arg_NAME}.rpc.h, client and server"

@@ -195,8 +195,12 @@ static struct note *new_note(const char *name, const char *text, struct location
 		error(at, NULL, "parentheses, quotes or commas of %s(%s) do not match", name, text);
 		return NULL;
 	}
-	if (text)
+	if (text) {
+		unsigned before = count_errors();
+
 		read_arguments(note);
+		note->is_wrong = count_errors() > before;
+	}
 	/* one word for each meaning from here on */
 	if (note->word == WORD_HANDLE_NAMED)
 		note->word = WORD_HANDLE;

@@ -39,7 +39,8 @@ const char *passing_text(const struct passing *passing, struct type *type)
 		else
 			add(&text, ", %s element%s", passing->length ? passing->length : "one",
 			    passing->length ? "s" : "");
-		if (passing->each && bare->target && passing->each->kind != PASS_VALUE)
+		if (passing->each && bare->target && passing->each->kind != PASS_VALUE &&
+		    passing->each->kind != PASS_VOID)
 			add(&text, ", each %s", kinds[passing->each->kind]);
 		break;
 	case PASS_RECORD:

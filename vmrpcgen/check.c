@@ -243,7 +243,14 @@ static void check_union(const struct site *site)
 
 static void check_site(const struct service *service, const struct site *site)
 {
+	const unsigned before = count_errors();
+
 	check_list(service, site->notes, site);
+	if (site->value) {
+		site->value->is_wrong = count_errors() > before;
+		for (const struct note *note = site->notes; note; note = note->next)
+			site->value->is_wrong |= note->is_wrong;
+	}
 	if (site->record && !site->value && site->record->is_union)
 		check_union(site);
 }
@@ -253,7 +260,8 @@ static void refuse_site(const struct service *service, const struct site *site)
 	const struct passing *passing = site->value ? site->value->passing : NULL;
 
 	(void)service;
-	if (!passing || passing->kind != PASS_REFUSED || (site->function && site->function->is_skipped))
+	if (!passing || passing->kind != PASS_REFUSED || site->value->is_wrong ||
+	    (site->function && site->function->is_skipped))
 		return;
 	error(site->value->at, passing->write, "%s%s", passing->because,
 	      site->function && site->places & ON_FUNCTION ? format(" (of '%s')", site->function->name) : "");

@@ -37,8 +37,6 @@ static void emit_thunk(struct text *out, const struct function *function)
 	if (frame->size)
 		add(out, "\tstruct frame_%s *frame = arg;\n", function->name);
 	args = arguments(out, function);
-	if (by_copy)
-		add(out, "\t%s;\n", plain_declaration(result, "result"));
 	add(out, "\n");
 	if (!frame->size)
 		add(out, "\t(void)arg;\n");
@@ -51,7 +49,7 @@ static void emit_thunk(struct text *out, const struct function *function)
 	if (frame->errno_name)
 		add(out, "\terrno = 0;\n");
 	if (by_copy) {
-		add(out, "\tresult = %s(%s);\n", function->name, args);
+		add(out, "\t%s = %s(%s);\n", plain_declaration(result, "result"), function->name, args);
 		emit_store(out, result, format("frame->%s", frame->result_name), "result", true);
 	} else if (has_result(function)) {
 		add(out, "\tframe->%s = %s(%s);\n", frame->result_name, function->name, args);

@@ -34,8 +34,10 @@ static void explain_callback(FILE *to, const struct value *value)
 	const struct signature *signature = value->signature;
 	struct type *type = value->type;
 
-	for (; !signature && type->kind == TYPE_TYPEDEF; type = type->target)
-		signature = type->alias->value.signature;
+	for (; !signature && (type->kind == TYPE_TYPEDEF || type->kind == TYPE_POINTER); type = type->target)
+		signature = type->kind == TYPE_TYPEDEF ? type->alias->value.signature : NULL;
+	if (!signature && type->kind == TYPE_FUNCTION)
+		signature = type->signature;
 	if (!signature || value->passing->kind != PASS_CALLBACK)
 		return;
 	for (unsigned i = 0; i < signature->n_params; i++)
@@ -62,7 +64,10 @@ static void explain_function(FILE *to, const struct function *function)
 			signature->is_variadic	? "'...' needs VMRPC_VA_FORMAT(i) or VMRPC_SKIP"
 			: function->is_noreturn ? "it never returns: VMRPC_SKIP"
 						: "it has no prototype: C does not say what it takes");
-		n_refused++;
+		if (find_note(function->notes, WORD_VA_FORMAT))
+			n_written++;
+		else
+			n_refused++;
 	}
 	for (unsigned i = 0; i < signature->n_params; i++) {
 		const struct value *param = signature->params[i];

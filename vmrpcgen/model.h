@@ -65,6 +65,7 @@ struct value {
 	uint64_t offset;	     /* of a field, in bits */
 	int bits;		     /* of a bit-field, else -1 */
 	struct passing *passing;
+	bool is_wrong; /* one error for each value is enough */
 };
 
 struct record {
@@ -179,6 +180,7 @@ struct note {
 	const char **args;
 	unsigned n_args;
 	struct expr **exprs;	 /* of the arguments that are expressions, NULL for the rest */
+	bool is_wrong;		 /* something inside was */
 	struct note *inner;	 /* of EACH, RESULT, WHEN, FIELD, TYPE */
 	struct type *type;	 /* of FIELD, TYPE, DEFAULT_FAIL */
 	struct signature *shape; /* of a FIELD given with its parameters */

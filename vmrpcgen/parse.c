@@ -592,16 +592,21 @@ static const char *source_of(CXCursor cursor)
 	return copy_of(text + begin, end - begin);
 }
 
-static void merge_params(struct signature *into, struct value *const *params)
+/* Of two names for one parameter the one counts that its annotations use. */
+static void merge_params(struct signature *into, struct value *const *params, bool annotated)
 {
+	for (unsigned i = 0; i < into->n_params; i++)
+		annotated |= params[i]->notes != NULL;
 	for (unsigned i = 0; i < into->n_params; i++) {
 		struct value *param = into->params[i];
 
 		add_notes(&param->notes, params[i]->notes);
-		if (!*param->name)
-			param->name = params[i]->name;
-		else if (strcmp(param->name, params[i]->name) != 0 && *params[i]->name)
-			param->other_name = params[i]->name;
+		if (*params[i]->name && strcmp(param->name, params[i]->name) != 0) {
+			const bool wins = annotated || !*param->name;
+
+			param->other_name = wins ? param->name : params[i]->name;
+			param->name = wins ? params[i]->name : param->name;
+		}
 		if (params[i]->signature)
 			param->signature = params[i]->signature;
 		if (params[i]->notes)
@@ -646,7 +651,7 @@ static void take_function(struct entry *entry)
 			function->at = place_of(cursor);
 			function->signature->result->at = function->at;
 		} else if (n == function->signature->n_params) {
-			merge_params(function->signature, params);
+			merge_params(function->signature, params, children.notes != NULL);
 		}
 	}
 	function->source = source.string;

@@ -9,7 +9,8 @@ static bool needs_words(const struct function *function)
 
 	if (function->is_skipped)
 		return false;
-	if (signature->is_variadic || function->is_noreturn || signature->result->passing->kind == PASS_REFUSED)
+	if ((signature->is_variadic && !find_note(function->notes, WORD_VA_FORMAT)) || function->is_noreturn ||
+	    signature->result->passing->kind == PASS_REFUSED)
 		return true;
 	for (unsigned i = 0; i < signature->n_params; i++)
 		if (signature->params[i]->passing->kind == PASS_REFUSED)

@@ -67,9 +67,10 @@ const char *declaration(struct type *type, const char *name)
 
 	switch (type->kind) {
 	case TYPE_POINTER: {
-		const char *inner = type->is_const || type->is_volatile || type->is_restrict
-					    ? format("*%s%s", qualified(type, ""), name)
-					    : format("*%s", name);
+		const char *words = qualified(type, "");
+		const char *inner = *name    ? format("*%s%s", words, name)
+				    : *words ? format("*%.*s", (int)strlen(words) - 1, words)
+					     : "*";
 		enum type_kind kind = type->target->kind;
 
 		if (kind == TYPE_FUNCTION || kind == TYPE_ARRAY || kind == TYPE_OPEN_ARRAY)
@@ -86,7 +87,11 @@ const char *declaration(struct type *type, const char *name)
 	case TYPE_ATOMIC:
 		return format("_Atomic(%s)%s%s", type_text(type->target), blank, name);
 	default:
-		return format("%s%s%s", qualified(type, type->name ? type->name : "(unnamed)"), blank, name);
+		return format("%s%s%s",
+			      qualified(type, type->name					    ? type->name
+					      : type->kind == TYPE_RECORD && type->record->is_union ? "union"
+												    : "struct"),
+			      blank, name);
 	}
 }
 
