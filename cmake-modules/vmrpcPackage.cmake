@@ -3,7 +3,7 @@ include(CMakePackageConfigHelpers)
 
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/vmrpc")
 
-install(TARGETS vmrpc vmrpc_static EXPORT vmrpc-targets)
+install(TARGETS vmrpc vmrpc_static vmrpc_headers EXPORT vmrpc-targets)
 if(TARGET vmrpcgen)
   install(TARGETS vmrpcgen EXPORT vmrpc-targets)
 endif()
