@@ -535,36 +535,6 @@ static struct passing *infer_value(struct value *value, struct signature *within
 	return passing;
 }
 
-/* The attribute __attribute__((nonnull(1, 2))), which libclang does not show but the source does. */
-static void infer_nonnull(struct function *function)
-{
-	const char *at = strstr(function->source, "nonnull");
-
-	while (at && at > function->source && (at[-1] == '_' && at[-2] == 'r')) /* returns_nonnull */
-		at = strstr(at + 1, "nonnull");
-	if (!at)
-		return;
-	at += strcspn(at, "()");
-	if (*at == ')') { /* all of them */
-		for (unsigned i = 0; i < function->signature->n_params; i++)
-			function->signature->params[i]->passing->nonnull =
-				bare_type(function->signature->params[i]->type)->kind == TYPE_POINTER;
-		return;
-	}
-	while (*at && *at != ')') {
-		if (*at >= '0' && *at <= '9') {
-			unsigned index = 0;
-
-			for (; *at >= '0' && *at <= '9'; at++)
-				index = index * 10 + (unsigned)(*at - '0');
-			if (index >= 1 && index <= function->signature->n_params)
-				function->signature->params[index - 1]->passing->nonnull = true;
-		} else {
-			at++;
-		}
-	}
-}
-
 void infer(struct service *service)
 {
 	for (unsigned i = 0; i < service->n_functions; i++) {
@@ -579,6 +549,5 @@ void infer(struct service *service)
 		signature->result->passing =
 			pass(signature->result->type, find_note(function->notes, WORD_SKIP) ? NULL : function->notes,
 			     &context);
-		infer_nonnull(function);
 	}
 }

@@ -221,6 +221,7 @@ static void understand(struct service *service, const struct options *options)
 		return;
 	merge(service);
 	name_service(service, options);
+	use_attributes(service);
 	infer(service);
 	gather(service);
 	if (parse_again(service, options))

@@ -31,6 +31,9 @@ bool function_is_declared(const char *name);
  * their parameters. */
 bool parse_again(struct service *service, const struct options *options);
 
+/* attribute.c: GNU attributes as annotations. */
+void use_attributes(struct service *service);
+
 /* merge.c */
 void gather_directives(struct service *service);
 void merge(struct service *service);

@@ -49,6 +49,10 @@ int one(const struct point *p);
 int opaque(struct session *s);
 void stream(FILE *f);
 int not_null(const struct point *p) __attribute__((nonnull(1)));
+int all_not_null(const struct point *p, const struct point *q) __attribute__((nonnull));
+int reads(char *b, int n, int *a) __attribute__((access(write_only, 1, 2), __access__(__read_only__, 3, 2)));
+void unmake(struct point *p VMRPC_CONSUMES VMRPC_IN);
+struct point *made(void) __attribute__((malloc(unmake, 1)));
 /* directions and extents */
 int in(const double *a VMRPC_COUNT(n), size_t n);
 int out(double *a VMRPC_OUT VMRPC_COUNT(n * 2 + sizeof(int)), size_t n);
