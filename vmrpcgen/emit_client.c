@@ -5,7 +5,7 @@
 
 /* The local names of one function, none of which is that of a parameter. */
 struct names {
-	const char *conn, *ret_result, *frame, *r, *result;
+	const char *conn, *ret_result, *frame, *r, *result, *saved;
 };
 
 static void emit_pass(struct text *out, const struct function *function)
@@ -26,6 +26,8 @@ static void emit_rpc_body(struct text *out, const struct service *service, const
 
 	if (frame->size)
 		add(out, "\tstruct frame_%s %s;\n", function->name, names->frame);
+	if (frame->errno_name)
+		add(out, "\tint %s = errno;\n", names->saved);
 	add(out, "\tint %s;\n\n", names->r);
 	emit_pass(out, function);
 	if (find_note(function->notes, WORD_FLUSH))
@@ -54,9 +56,10 @@ static void emit_rpc_body(struct text *out, const struct service *service, const
 		else
 			add(out, "\t*%s = %s;\n", names->ret_result, from);
 	}
+	/* waiting may have changed errno; a function that succeeds leaves it alone */
 	if (frame->errno_name)
-		add(out, "\tif (%s.%s)\n\t\terrno = %s.%s;\n", names->frame, frame->errno_name, names->frame,
-		    frame->errno_name);
+		add(out, "\terrno = %s.%s ? %s.%s : %s;\n", names->frame, frame->errno_name, names->frame,
+		    frame->errno_name, names->saved);
 	add(out, "\treturn 0;\n");
 }
 
@@ -149,9 +152,9 @@ void emit_client(struct text *out, const struct service *service)
 
 		if (!function)
 			continue;
-		names = (struct names){free_name(function, "conn"), free_name(function, "ret_result"),
-				       free_name(function, "frame"), free_name(function, "r"),
-				       free_name(function, "result")};
+		names = (struct names){free_name(function, "conn"),   free_name(function, "ret_result"),
+				       free_name(function, "frame"),  free_name(function, "r"),
+				       free_name(function, "result"), free_name(function, "saved")};
 		emit_origin(out, function);
 		if (function->signature->is_variadic || function->is_noreturn) {
 			emit_stub(out, service, function, &names);

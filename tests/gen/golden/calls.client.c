@@ -401,6 +401,7 @@ __attribute__((weak)) status by_default(void)
 int with_errno_rpc(struct vmrpc *conn, int a, int *ret_result)
 {
 	struct frame_with_errno frame;
+	int saved = errno;
 	int r;
 
 	memset(&frame, 0, sizeof frame);
@@ -409,8 +410,7 @@ int with_errno_rpc(struct vmrpc *conn, int a, int *ret_result)
 	if (r < 0)
 		return r;
 	*ret_result = frame.result;
-	if (frame.error)
-		errno = frame.error;
+	errno = frame.error ? frame.error : saved;
 	return 0;
 }
 
@@ -430,14 +430,14 @@ __attribute__((weak)) int with_errno(int a)
 int only_errno_rpc(struct vmrpc *conn)
 {
 	struct frame_only_errno frame;
+	int saved = errno;
 	int r;
 
 	memset(&frame, 0, sizeof frame);
 	r = vmrpc_stub_call(conn, &calls_service, method_only_errno, &frame);
 	if (r < 0)
 		return r;
-	if (frame.error)
-		errno = frame.error;
+	errno = frame.error ? frame.error : saved;
 	return 0;
 }
 

@@ -18,7 +18,8 @@ int vmrpc_stub_call(struct vmrpc *conn, const struct vmrpc_service *service, uin
 	CHECK_EQ(method->result_offset % 8, 0);
 	if (frame)
 		memcpy(captured, frame, method->frame_size);
-	return method->serve ? method->serve(frame) : 0;
+	errno = EAGAIN; /* as waiting may do */
+	return 0;
 }
 
 int vmrpc_stub_flush(struct vmrpc *conn, const struct vmrpc_service *service)
@@ -97,6 +98,13 @@ TEST(tables_say_what_the_header_says)
 		for (uint32_t j = 0; j < i; j++)
 			CHECK(wide_service.methods[i].digest != wide_service.methods[j].digest);
 	CHECK_STR(wide_layouts[0], "i32 wide_add(i32, i32)");
+}
+
+TEST(errno_is_left_alone_by_success)
+{
+	errno = EDOM;
+	wide_errno(0);
+	CHECK_EQ(errno, EDOM);
 }
 
 TEST(six_scalars_and_a_result_fit_the_cell)

@@ -7,7 +7,8 @@
 
 #include "wide.h"
 
-static long counter, kept, n_notes, sum_of_notes;
+static long counter, kept, n_notes;
+static unsigned long sum_of_notes;
 
 int wide_add(int a, int b)
 {
@@ -164,7 +165,7 @@ long wide_get(void)
 
 void wide_note(long value)
 {
-	sum_of_notes = sum_of_notes * 31 + value; /* tells the order */
+	sum_of_notes = sum_of_notes * 31 + (unsigned long)value; /* tells the order */
 	n_notes++;
 }
 
@@ -174,7 +175,7 @@ void wide_settle(void)
 
 long wide_notes(void)
 {
-	return n_notes * 1000003 + sum_of_notes % 1000003;
+	return n_notes * 1000003 + (long)(sum_of_notes % 1000003);
 }
 
 int wide_again(int a)
