@@ -28,7 +28,7 @@ static pid_t serve(void)
 	CHECK(pid >= 0);
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		execl(WIDE_SERVER, WIDE_SERVER, (char *)NULL);
+		execl("/bin/sh", "sh", "-c", "exec " WIDE_SERVER, (char *)NULL); /* perhaps under an emulator */
 		_exit(1);
 	}
 	return pid;
