@@ -17,13 +17,20 @@ const struct vmrpc_method vmrpc__system_methods[] = {
 	[VMRPC__SYSTEM_HEAP_DROP] = {.name = "(heap destroy)", .frame_size = 8},
 };
 
+/* Bytes from..to of a frame go into the cell and come out of it unrolled: a loop costs more than its few words. */
+
 static inline void put_words(struct vmrpc__cell *cell, const void *frame, uint32_t from, uint32_t to)
 {
 	const uint64_t *words = frame;
 
 	/* Relaxed: publish() orders them. */
-	for (uint32_t i = from / 8; i < to / 8; i++)
-		atomic_store_explicit(&cell->words[i], words[i], memory_order_relaxed);
+#pragma GCC unroll 7
+	for (uint32_t i = 0; i < VMRPC__CELL_WORDS; i++) {
+		if (i >= to / 8)
+			break;
+		if (i >= from / 8)
+			atomic_store_explicit(&cell->words[i], words[i], memory_order_relaxed);
+	}
 }
 
 static inline void get_words(const struct vmrpc__cell *cell, void *frame, uint32_t from, uint32_t to)
@@ -31,8 +38,13 @@ static inline void get_words(const struct vmrpc__cell *cell, void *frame, uint32
 	uint64_t *words = frame;
 
 	/* Relaxed: after the acquire that saw the turn. Each word is read once. */
-	for (uint32_t i = from / 8; i < to / 8; i++)
-		words[i] = atomic_load_explicit(&cell->words[i], memory_order_relaxed);
+#pragma GCC unroll 7
+	for (uint32_t i = 0; i < VMRPC__CELL_WORDS; i++) {
+		if (i >= to / 8)
+			break;
+		if (i >= from / 8)
+			words[i] = atomic_load_explicit(&cell->words[i], memory_order_relaxed);
+	}
 }
 
 static inline void publish(struct vmrpc__channel *channel, uint32_t flags, uint32_t number)
@@ -103,7 +115,7 @@ static int spill(struct vmrpc__channel *channel, struct spilled *ret_spilled, co
 				"the heap is too full for a frame of %u bytes; connect with a larger heap=", size);
 		spilled.block = true;
 	}
-	if (!spilled.in_place)
+	if (!spilled.in_place && size)
 		memcpy(spilled.at, frame, size);
 	*ret_spilled = spilled;
 	return 0;
@@ -187,7 +199,7 @@ static int serve_spilled(struct vmrpc__channel *channel, const struct vmrpc_meth
 	int status;
 
 	get_words(channel->cell, &place, 0, sizeof place);
-	if (place.size != method->frame_size || !vmrpc__region_holds(&session->region, place.offset, place.size, 8))
+	if (place.size != method->frame_size || !vmrpc__session_holds(session, place.offset, place.size, 8))
 		return -EPROTO;
 	if (place.size > sizeof on_stack)
 		frame = malloc(place.size);
@@ -489,7 +501,7 @@ static __attribute__((noinline)) int64_t call_spilled(struct vmrpc__channel *cha
 			unspill(channel, &spilled);
 		return out.head;
 	}
-	if ((out.head & 0xffff) == 0 && !spilled.in_place)
+	if ((out.head & 0xffff) == 0 && !spilled.in_place && size > method->result_offset)
 		memcpy((char *)frame + method->result_offset, spilled.at + method->result_offset,
 		       size - method->result_offset);
 	unspill(channel, &spilled);

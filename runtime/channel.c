@@ -20,6 +20,7 @@ static void fill_in(struct vmrpc__channel *channel, struct vmrpc__session *sessi
 	channel->index = index;
 	channel->generation = generation;
 	channel->block = vmrpc__session_block(session, index);
+	channel->doorplate = vmrpc__session_doorplate(session, index);
 	channel->cell = &channel->block->cell;
 	channel->ring = channel->block->ring;
 	channel->spill = session->side == VMRPC__CLIENT ? channel->block->client_spill : channel->block->server_spill;
@@ -81,13 +82,12 @@ static int take_slot(struct vmrpc__session *session, struct vmrpc__channel *chan
 
 	pthread_mutex_lock(&session->lock);
 	for (uint32_t i = 0; i < session->layout.n_channels; i++) {
-		struct vmrpc__channel_block *block = vmrpc__session_block(session, i);
+		struct vmrpc__doorplate *doorplate = vmrpc__session_doorplate(session, i);
 
 		if (session->channels[i])
 			continue;
 		/* Acquire: the server's last look at the cell comes before our clearing it. */
-		if (atomic_load_explicit(&block->doorplate.server, memory_order_acquire) !=
-		    session->generations[i] * 2) {
+		if (atomic_load_explicit(&doorplate->server, memory_order_acquire) != session->generations[i] * 2) {
 			r = -EAGAIN;
 			continue;
 		}
@@ -129,7 +129,7 @@ static int open_channel(struct vmrpc__channel **ret_channel, struct vmrpc__sessi
 		for (uint32_t i = 0; i < VMRPC__RING_CELLS; i++)
 			atomic_store_explicit(&channel->ring[i].state, 0, memory_order_relaxed);
 	/* Release: the cleared cells. */
-	atomic_store_explicit(&channel->block->doorplate.client, channel->generation * 2 + 1, memory_order_release);
+	atomic_store_explicit(&channel->doorplate->client, channel->generation * 2 + 1, memory_order_release);
 	if (session->link->backend->ring(session->link) < 0)
 		vmrpc__session_end(session, -EPIPE);
 	*ret_channel = channel;
@@ -198,7 +198,7 @@ void vmrpc__channel_close(struct vmrpc__channel *channel)
 		if (!channel->owed)
 			vmrpc__say_bye(channel);
 		/* Release: nothing of ours comes after. */
-		atomic_store_explicit(&channel->block->doorplate.client, channel->generation * 2, memory_order_release);
+		atomic_store_explicit(&channel->doorplate->client, channel->generation * 2, memory_order_release);
 		if (channel->owed)
 			session->link->backend->ring(session->link);
 	}
@@ -239,7 +239,7 @@ static void *serve_thread(void *arg)
 	struct vmrpc__channel *channel = arg;
 	struct vmrpc__session *session = channel->session;
 	struct vmrpc__thread *thread = vmrpc__thread_get();
-	_Atomic uint32_t *doorplate = &channel->block->doorplate.server;
+	_Atomic uint32_t *doorplate = &channel->doorplate->server;
 	const uint32_t generation = channel->generation;
 
 	if (thread) {
@@ -294,9 +294,12 @@ static void turn_away(struct vmrpc__session *session, uint32_t index, uint32_t g
 {
 	struct vmrpc__channel_block *block = vmrpc__session_block(session, index);
 
-	atomic_store_explicit(&block->doorplate.server, generation * 2, memory_order_release);
+	atomic_store_explicit(&vmrpc__session_doorplate(session, index)->server, generation * 2, memory_order_release);
 	atomic_fetch_or(&block->cell.state, VMRPC__KICK);
 	session->link->backend->wake(session->link, &block->cell.state);
+	/* Or it waits for room in the ring. */
+	atomic_fetch_or(&block->progress.done, VMRPC__KICK);
+	session->link->backend->wake(session->link, &block->progress.done);
 }
 
 int vmrpc__channels_scan(struct vmrpc__session *session)
@@ -307,7 +310,7 @@ int vmrpc__channels_scan(struct vmrpc__session *session)
 	for (uint32_t i = 0; i < session->layout.n_channels; i++) {
 		/* Acquire: the cell the client cleared before it opened. */
 		uint32_t word =
-			atomic_load_explicit(&vmrpc__session_block(session, i)->doorplate.client, memory_order_acquire);
+			atomic_load_explicit(&vmrpc__session_doorplate(session, i)->client, memory_order_acquire);
 		uint32_t generation = word / 2;
 		bool open = word % 2;
 		struct vmrpc__channel *channel = session->channels[i];

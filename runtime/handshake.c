@@ -93,7 +93,7 @@ static int map_at_client(struct vmrpc__session *session, uint64_t address, bool 
 	struct vmrpc__region *region = &session->region;
 	int r;
 
-	if (!any && address >= VMRPC__PAGE && address % VMRPC__PAGE == 0) {
+	if (!any && vmrpc__region_may_lie_at(region, address, session->trust)) {
 		r = vmrpc__region_map(region, address);
 		if (r != -EEXIST)
 			return r;

@@ -82,15 +82,16 @@ static int make_region(struct vmrpc__session *session, const struct vmrpc__hello
 	if (r < 0)
 		return r;
 	memcpy(region->base, &session->layout, sizeof session->layout);
-	return options->lock ? vmrpc__region_lock(region) : 0;
+	return 0;
 }
 
 /* Moves our mapping to address, if that is free. */
-static bool move_to(struct vmrpc__region *region, uint64_t address)
+static bool move_to(struct vmrpc__session *session, uint64_t address)
 {
+	struct vmrpc__region *region = &session->region;
 	struct vmrpc__region moved = *region;
 
-	if (address < VMRPC__PAGE || address % VMRPC__PAGE || vmrpc__region_map(&moved, address) < 0)
+	if (!vmrpc__region_may_lie_at(region, address, session->trust) || vmrpc__region_map(&moved, address) < 0)
 		return false;
 	vmrpc__region_unmap(region);
 	region->base = moved.base;
@@ -124,7 +125,7 @@ static int place(struct vmrpc__session *session, const struct vmrpc__hello *hell
 			break;
 		client = placed.region.address;
 		message.flags = any || round >= VMRPC__PLACE_ROUNDS ? VMRPC__PLACE_FINAL : 0;
-		if (client != message.address && !message.flags && !move_to(region, client))
+		if (client != message.address && !message.flags && !move_to(session, client))
 			/* Not there either: somewhere else that is likely to be free at both. */
 			for (unsigned try = 0; try < 4; try++) {
 				struct vmrpc__region moved = *region;
@@ -144,31 +145,41 @@ static int place(struct vmrpc__session *session, const struct vmrpc__hello *hell
 	return r;
 }
 
-struct by_digest {
-	uint64_t digest;
+struct by_hash { /* a digest, or the hash of a name */
+	uint64_t hash;
 	uint32_t index;
 };
 
-static int compare_digests(const void *a, const void *b)
+static int compare_hashes(const void *a, const void *b)
 {
-	uint64_t x = ((const struct by_digest *)a)->digest, y = ((const struct by_digest *)b)->digest;
+	uint64_t x = ((const struct by_hash *)a)->hash, y = ((const struct by_hash *)b)->hash;
 
 	return x < y ? -1 : x > y;
+}
+
+static const struct by_hash *find_hash(const struct by_hash *sorted, uint32_t n, uint64_t hash)
+{
+	struct by_hash key = {.hash = hash};
+
+	return bsearch(&key, sorted, n, sizeof *sorted, compare_hashes);
 }
 
 /* Hears n methods (or callbacks) of the client and finds for each our index in methods, UINT32_MAX for none. */
 static int match_methods(struct vmrpc__session *session, const struct vmrpc_method *methods, uint32_t n_own, uint32_t n,
 			 uint32_t flags, uint32_t *ret_own, int64_t deadline)
 {
-	struct by_digest *sorted = calloc(n_own + 1, sizeof *sorted);
+	struct by_hash *digests = calloc(2 * (size_t)n_own + 1, sizeof *digests), *names = digests + n_own;
 	uint32_t done = 0;
 	int r = 0;
 
-	if (!sorted)
+	if (!digests)
 		return vmrpc__fail(ENOMEM, "no memory for a client");
-	for (uint32_t i = 0; i < n_own; i++)
-		sorted[i] = (struct by_digest){methods[i].digest, i};
-	qsort(sorted, n_own, sizeof *sorted, compare_digests);
+	for (uint32_t i = 0; i < n_own; i++) {
+		digests[i] = (struct by_hash){methods[i].digest, i};
+		names[i] = (struct by_hash){vmrpc__hash_name(methods[i].name), i};
+	}
+	qsort(digests, n_own, sizeof *digests, compare_hashes);
+	qsort(names, n_own, sizeof *names, compare_hashes);
 	while (done < n && r == 0) {
 		union vmrpc__message message;
 		struct vmrpc__methods_message *offer = &message.methods;
@@ -182,14 +193,12 @@ static int match_methods(struct vmrpc__session *session, const struct vmrpc_meth
 			break;
 		}
 		for (uint32_t i = 0; i < offer->n; i++) {
-			struct by_digest key = {.digest = offer->entries[i].digest};
-			const struct by_digest *found = bsearch(&key, sorted, n_own, sizeof *sorted, compare_digests);
+			const struct by_hash *found = find_hash(digests, n_own, offer->entries[i].digest);
 			int error = found ? 0 : ENOSYS;
 
 			/* Same name, other digest: the signature or a layout has changed. */
-			for (uint32_t own = 0; error == ENOSYS && own < n_own; own++)
-				if (vmrpc__hash_name(methods[own].name) == offer->entries[i].name)
-					error = EPROTONOSUPPORT;
+			if (!found && find_hash(names, n_own, offer->entries[i].name))
+				error = EPROTONOSUPPORT;
 			ret_own[done + i] = found ? found->index : UINT32_MAX;
 			offer->entries[i].name = (uint64_t)error;
 		}
@@ -197,7 +206,7 @@ static int match_methods(struct vmrpc__session *session, const struct vmrpc_meth
 		offer->kind = VMRPC__METHODS_OK;
 		r = vmrpc__send(session, offer, sizeof *offer, deadline);
 	}
-	free(sorted);
+	free(digests);
 	return r;
 }
 
@@ -241,6 +250,8 @@ int vmrpc__handshake_server(struct vmrpc__session *session, int64_t deadline)
 	}
 	if (r == 0)
 		r = place(session, &hello, deadline);
+	if (r == 0 && session->options->lock) /* not before: what is mapped elsewhere anew is not locked there */
+		r = vmrpc__region_lock(&session->region);
 	if (r == 0)
 		r = learn_methods(session, &hello, deadline);
 	if (r == 0)

@@ -67,6 +67,16 @@ static bool post(struct vmrpc__arena *arena, uint64_t offset)
 	return true;
 }
 
+/* As many blocks as the peer can have at a time. */
+static size_t blocks_of_peer(const struct vmrpc__arena *arena)
+{
+	size_t n = 0;
+
+	for (const struct vmrpc__arena_range *range = arena->ranges; range; range = range->next)
+		n += range->own ? 0 : range->n << (VMRPC__PAGE_SHIFT - VMRPC__GRANULE_SHIFT);
+	return n;
+}
+
 static int wait_for_room(struct vmrpc__arena *arena, uint64_t offset)
 {
 	size_t end = arena->outbox.first_waiting + arena->outbox.n_waiting;
@@ -79,8 +89,12 @@ static int wait_for_room(struct vmrpc__arena *arena, uint64_t offset)
 	}
 	if (end == arena->outbox.room) {
 		size_t room = arena->outbox.room ? 2 * arena->outbox.room : 64;
-		uint64_t *waiting = realloc(arena->outbox.waiting, room * sizeof *waiting);
+		uint64_t *waiting;
 
+		/* It had us free blocks that were none, and takes nothing back: our memory is not its to use up. */
+		if (arena->outbox.room > blocks_of_peer(arena))
+			return -ENOMEM;
+		waiting = realloc(arena->outbox.waiting, room * sizeof *waiting);
 		if (!waiting)
 			return -ENOMEM;
 		arena->outbox.waiting = waiting;

@@ -64,6 +64,10 @@ static int add_halves(struct vmrpc *conn, struct vmrpc_heap *heap, const uint64_
 		else
 			link = &(*link)->next;
 	heap->offset = words[1];
+	/* The server says that this exists: where it lied, it does now. */
+	r = session->link->backend->region_grow(&session->region, end);
+	if (r < 0)
+		return r;
 	if (end > atomic_load_explicit(&session->region.size, memory_order_relaxed))
 		atomic_store_explicit(&session->region.size, end, memory_order_relaxed);
 	r = vmrpc__arena_add(session->arena, heap->offset, heap->size, true);

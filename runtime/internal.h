@@ -69,9 +69,12 @@ int vmrpc__layout_check(const struct vmrpc__control *layout, size_t region_size,
  * free when it is VMRPC__PLACE_GOOD + n (the n-th try). -EEXIST when address is taken, without a message. */
 int vmrpc__region_map(struct vmrpc__region *region, uintptr_t address);
 #define VMRPC__PLACE_GOOD ((uintptr_t)1)
+/* Whether to try and map it where the peer says: never where null pointers lead, and at the word of a peer that is not
+ * trusted only at places that are good for it: not in the way of stacks, and not to try out what is mapped here. */
+bool vmrpc__region_may_lie_at(const struct vmrpc__region *region, uint64_t address, bool trust);
 void vmrpc__region_unmap(struct vmrpc__region *region);
 int vmrpc__region_lock(struct vmrpc__region *region);
-/* Whether the peer may have us look at these bytes. */
+/* Whether these bytes exist, beyond the control page. */
 bool vmrpc__region_holds(const struct vmrpc__region *region, uint64_t offset, uint64_t size, size_t alignment);
 
 /* ---- session.c ------------------------------------------------------------------------------------------- */
@@ -122,7 +125,7 @@ struct vmrpc__session {
 	uint32_t n_threads;	     /* server: running */
 	uint32_t start_tries;	     /* server: in vain */
 	struct vmrpc__counters past; /* of closed channels */
-	struct vmrpc__heap_range *heaps;
+	struct vmrpc__heap_range *heaps; /* by offset */
 	struct vmrpc__session *next; /* client: sessions of a conn that died with blocks in use; server: all */
 	struct vmrpc__session *registry_next, **registry_link;
 	struct vmrpc__session *watch_next; /* client: monitor.c */
@@ -139,6 +142,10 @@ bool vmrpc__session_kick(struct vmrpc__session *session);
 void vmrpc__session_ref(struct vmrpc__session *session);
 void vmrpc__session_unref(struct vmrpc__session *session);
 struct vmrpc__channel_block *vmrpc__session_block(const struct vmrpc__session *session, uint32_t index);
+struct vmrpc__doorplate *vmrpc__session_doorplate(const struct vmrpc__session *session, uint32_t index);
+
+/* Whether the peer may have us look at these bytes, none of which lies in the guard page of an RPC stack. */
+bool vmrpc__session_holds(const struct vmrpc__session *session, uint64_t offset, uint64_t size, size_t alignment);
 
 /* All sessions of this process, for addresses and forks. Locked by vmrpc__registry_lock. */
 extern pthread_mutex_t vmrpc__registry_lock;
@@ -185,6 +192,7 @@ struct vmrpc__channel {
 	unsigned char *spill; /* our spill area */
 	size_t spill_used;
 	struct vmrpc__channel_block *block;
+	struct vmrpc__doorplate *doorplate;
 	struct vmrpc__rpc_stack stack;
 	bool stack_ready;
 	uint32_t stack_calls; /* client: vmrpc_stack_call()s the thread is in */

@@ -54,7 +54,7 @@ static bool parse_size(const char *value, uint64_t *ret_size)
 	return true;
 }
 
-/* Milliseconds with an optional unit: 500, 500ms, 2s, 1m. */
+/* In units of so many microseconds; a unit may be given: 500, 500ms, 2s. */
 static bool parse_time(const char *value, uint64_t unit, int64_t limit, int64_t *ret_time)
 {
 	char *end;
@@ -197,7 +197,7 @@ static int parse_allow(struct vmrpc__options *options, const char *value)
 
 		if (options->n_allow == VMRPC__ALLOW_MAX)
 			r = vmrpc__fail(EINVAL, "allow= takes at most %d users", VMRPC__ALLOW_MAX);
-		else if (parse_size(word, &uid) && uid < UINT32_MAX)
+		else if (word[strspn(word, "0123456789")] == 0 && parse_size(word, &uid) && uid < UINT32_MAX)
 			options->allow[options->n_allow++] = (uid_t)uid;
 		else if ((user = getpwnam(word)))
 			options->allow[options->n_allow++] = user->pw_uid;

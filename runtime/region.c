@@ -9,6 +9,8 @@
 #define REGION_LIMIT ((uint64_t)1 << 42)
 /* Address space kept free behind what exists, for heaps added later. */
 #define RESERVE_MIN ((uint64_t)16 << 30)
+/* Null pointers, and those of which half was lost, lead below this. */
+#define LOWEST_PLACE ((uint64_t)4 << 30)
 
 static uint64_t pages(uint64_t size)
 {
@@ -34,6 +36,8 @@ int vmrpc__layout_plan(struct vmrpc__control *ret_layout, uint32_t n_channels, s
 		return vmrpc__fail(EINVAL, "heap=%zuM: up to %zuM are possible", heap_size >> 20,
 				   VMRPC__HEAP_LIMIT >> 20);
 
+	layout.doorplates = offset;
+	offset += pages(n_channels * sizeof(struct vmrpc__doorplate));
 	layout.channels = offset;
 	offset += (uint64_t)n_channels * sizeof(struct vmrpc__channel_block);
 	layout.posts_to_server = offset;
@@ -92,17 +96,28 @@ static uintptr_t good_place(unsigned n, size_t size)
 	return (uintptr_t)(places[n % n_places].low + (random >> 8) % slots * size);
 }
 
+bool vmrpc__region_may_lie_at(const struct vmrpc__region *region, uint64_t address, bool trust)
+{
+	if (address % VMRPC__PAGE || address < LOWEST_PLACE)
+		return false;
+	for (unsigned i = 0; i < sizeof places / sizeof places[0] && !trust; i++)
+		if (address >= places[i].low && address < places[i].high &&
+		    region->reserved <= places[i].high - address)
+			return true;
+	return trust;
+}
+
 int vmrpc__region_map(struct vmrpc__region *region, uintptr_t address)
 {
 	unsigned char *base;
-	int flags = MAP_SHARED | MAP_NORESERVE;
 
 	if (address && address < VMRPC__PAGE)
 		address = good_place((unsigned)(address - VMRPC__PLACE_GOOD), region->reserved);
-	if (address)
-		flags |= MAP_FIXED_NOREPLACE;
-	base = mmap((void *)address, region->reserved, PROT_READ | PROT_WRITE, flags, region->fd, 0);
-	if (base != MAP_FAILED && address && base != (unsigned char *)address) { /* kernels before 4.17 */
+	/* The address is a wish: MAP_FIXED_NOREPLACE would say the same, but ThreadSanitizer turns that into address 0.
+	 */
+	base = mmap((void *)address, region->reserved, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, region->fd,
+		    0);
+	if (base != MAP_FAILED && address && base != (unsigned char *)address) {
 		munmap(base, region->reserved);
 		return -EEXIST;
 	}

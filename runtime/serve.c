@@ -11,6 +11,7 @@
 
 #define HEARING_MAX  64	   /* handshakes at a time; more clients wait in the socket's queue */
 #define HANDSHAKE_MS 10000 /* for a client that connects but says nothing */
+#define HURRY_MS     500   /* for one that does so while others wait to be heard */
 #define TIMER_MIN_NS 1000000
 #define TIMER_MAX_NS 100000000
 
@@ -40,6 +41,18 @@ void vmrpc__server_soon(struct vmrpc_server *server)
 	pthread_mutex_unlock(&server->lock);
 }
 
+/* Where clients wait to be heard, those that say nothing lose their place. The server's lock is held. */
+static void hurry(struct vmrpc_server *server)
+{
+	const int64_t before = vmrpc__now() - (int64_t)HURRY_MS * 1000000;
+
+	for (struct vmrpc__client *client = server->clients; client; client = client->next)
+		if (!client->served && !client->hurried && client->since < before) {
+			client->hurried = true;
+			client->conn.session->link->backend->hang_up(client->conn.session->link);
+		}
+}
+
 static void resume_endpoints(struct vmrpc_server *server)
 {
 	for (struct vmrpc__endpoint *endpoint = server->endpoints; endpoint; endpoint = endpoint->next) {
@@ -57,9 +70,11 @@ static void pause_endpoint(struct vmrpc_server *server, struct vmrpc__endpoint *
 {
 	struct epoll_event event = {.events = 0, .data.ptr = &endpoint->source};
 
+	pthread_mutex_lock(&server->lock);
 	endpoint->paused = true;
 	epoll_ctl(server->epoll_fd, EPOLL_CTL_MOD, endpoint->address.backend->listener_fd(endpoint->listener), &event);
-	vmrpc__server_soon(server);
+	set_timer(server, TIMER_MIN_NS);
+	pthread_mutex_unlock(&server->lock);
 }
 
 /* Kicks the threads of dead clients, frees those that have none left, and tries what could not be done before. */
@@ -90,6 +105,8 @@ static void timer_ready(struct vmrpc_server *server, struct vmrpc__source *sourc
 		done = client;
 	}
 	resume_endpoints(server);
+	if (server->n_hearing >= HEARING_MAX)
+		hurry(server);
 	for (struct vmrpc__endpoint *endpoint = server->endpoints; endpoint; endpoint = endpoint->next)
 		more = more || endpoint->paused;
 	if (more)
@@ -139,6 +156,7 @@ struct vmrpc__client *vmrpc__client_new(struct vmrpc_server *server, struct vmrp
 	if (!client)
 		return NULL;
 	client->source.ready = client_ready;
+	client->since = vmrpc__now();
 	client->server = server;
 	client->endpoint = endpoint;
 	client->conn.side = VMRPC__SERVER;
@@ -256,6 +274,16 @@ static int receive(struct vmrpc_server *server, struct vmrpc__endpoint *endpoint
 	return -r;
 }
 
+static bool can_hear(struct vmrpc_server *server)
+{
+	bool can;
+
+	pthread_mutex_lock(&server->lock);
+	can = server->n_hearing < HEARING_MAX;
+	pthread_mutex_unlock(&server->lock);
+	return can;
+}
+
 static void endpoint_ready(struct vmrpc_server *server, struct vmrpc__source *source, uint32_t events)
 {
 	struct vmrpc__endpoint *endpoint = (struct vmrpc__endpoint *)source;
@@ -263,7 +291,7 @@ static void endpoint_ready(struct vmrpc_server *server, struct vmrpc__source *so
 	int r = 0;
 
 	(void)events;
-	while (r == 0 && server->n_hearing < HEARING_MAX) {
+	while (r == 0 && can_hear(server)) {
 		r = endpoint->address.backend->accept(endpoint->listener, &link);
 		if (r == 0 && endpoint->address.options.isolate_fork)
 			r = vmrpc__isolate(server, endpoint, link);
@@ -362,8 +390,10 @@ static int find_endpoint(struct vmrpc_server *server, struct vmrpc__address *add
 		return r;
 	}
 	*address = (struct vmrpc__address){0}; /* the endpoint's now */
+	pthread_mutex_lock(&server->lock);
 	endpoint->next = server->endpoints;
 	server->endpoints = endpoint;
+	pthread_mutex_unlock(&server->lock);
 	*ret_endpoint = endpoint;
 	return 0;
 }
@@ -471,12 +501,12 @@ void vmrpc_server_free(struct vmrpc_server *server)
 		return;
 	atomic_store(&server->stopping, true);
 	/* First nobody new, then those half-way in, then those served. */
+	pthread_mutex_lock(&server->lock);
 	for (struct vmrpc__endpoint *endpoint = server->endpoints; endpoint; endpoint = endpoint->next) {
 		endpoint->address.backend->unlisten(endpoint->listener, true);
 		endpoint->listener = NULL;
 		endpoint->paused = false;
 	}
-	pthread_mutex_lock(&server->lock);
 	for (struct vmrpc__client *client = server->clients; client; client = client->next)
 		if (!client->served)
 			client->conn.session->link->backend->hang_up(client->conn.session->link);

@@ -24,7 +24,9 @@ struct vmrpc__client { /* somebody connected: heard by a thread at first, then s
 	struct vmrpc conn;
 	struct vmrpc_server *server;
 	struct vmrpc__endpoint *endpoint;
+	int64_t since;	 /* when it connected */
 	bool served;	 /* the handshake is over */
+	bool hurried;	 /* hung up on before that, to make room */
 	bool over;	 /* dead; its threads may still run */
 	bool scan_again; /* a channel could not be opened yet */
 	struct vmrpc__client *next;

@@ -93,6 +93,27 @@ struct vmrpc__channel_block *vmrpc__session_block(const struct vmrpc__session *s
 	return (struct vmrpc__channel_block *)(session->region.base + session->layout.channels) + index;
 }
 
+struct vmrpc__doorplate *vmrpc__session_doorplate(const struct vmrpc__session *session, uint32_t index)
+{
+	return (struct vmrpc__doorplate *)(session->region.base + session->layout.doorplates) + index;
+}
+
+bool vmrpc__session_holds(const struct vmrpc__session *session, uint64_t offset, uint64_t size, size_t alignment)
+{
+	const struct vmrpc__control *layout = &session->layout;
+	const uint64_t stride = VMRPC__PAGE + layout->stack_size, end = layout->stacks + layout->n_channels * stride;
+	uint64_t within;
+
+	if (!vmrpc__region_holds(&session->region, offset, size, alignment))
+		return false;
+	if (offset + size <= layout->stacks || offset >= end)
+		return true;
+	if (offset < layout->stacks)
+		return false;
+	within = (offset - layout->stacks) % stride;
+	return within >= VMRPC__PAGE && size <= stride - within;
+}
+
 static void kick(struct vmrpc__session *session, _Atomic uint32_t *word)
 {
 	/* Seq-cst: after ended or closing was set, before the waiter's compare-and-swap (wait.c, sleep_on). */

@@ -5,26 +5,25 @@
 
 #include "internal.h"
 
-/* Finds room for size bytes behind the first heaps, between those added since. The session's lock is held. */
-static size_t find_room(struct vmrpc__session *session, size_t size)
+/* Finds room for size bytes behind the first heaps, between those added since, which are listed as they lie. Returns
+ * its offset, and where to list it. The session's lock is held. */
+static size_t find_room(struct vmrpc__session *session, size_t size, struct vmrpc__heap_range ***ret_link)
 {
+	struct vmrpc__heap_range **link = &session->heaps;
 	size_t offset = session->layout.size;
 
-	for (struct vmrpc__heap_range *range = session->heaps; range;) {
-		if (offset < range->offset + 2 * range->size && range->offset < offset + size) {
-			offset = range->offset + 2 * range->size;
-			range = session->heaps; /* from the start: the list is in no order */
-		} else {
-			range = range->next;
-		}
+	while (*link && (*link)->offset - offset < size) {
+		offset = (*link)->offset + 2 * (*link)->size;
+		link = &(*link)->next;
 	}
+	*ret_link = link;
 	return offset;
 }
 
 static int heap_add(struct vmrpc__session *session, uint64_t *words)
 {
 	struct vmrpc__region *region = &session->region;
-	struct vmrpc__heap_range *range = calloc(1, sizeof *range);
+	struct vmrpc__heap_range *range = calloc(1, sizeof *range), **link;
 	const uint64_t size = words[0];
 	int r = 0;
 
@@ -37,7 +36,7 @@ static int heap_add(struct vmrpc__session *session, uint64_t *words)
 	pthread_mutex_lock(&session->lock);
 	range->session = session;
 	range->size = size;
-	range->offset = find_room(session, 2 * size);
+	range->offset = find_room(session, 2 * size, &link);
 	if (range->offset + 2 * size > region->reserved)
 		r = -ENOMEM;
 	else if (range->offset + 2 * size > region->size)
@@ -45,8 +44,8 @@ static int heap_add(struct vmrpc__session *session, uint64_t *words)
 	if (r == 0) {
 		if (range->offset + 2 * size > region->size)
 			atomic_store_explicit(&region->size, range->offset + 2 * size, memory_order_relaxed);
-		range->next = session->heaps;
-		session->heaps = range;
+		range->next = *link;
+		*link = range;
 	}
 	pthread_mutex_unlock(&session->lock);
 	if (r < 0) {

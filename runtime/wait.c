@@ -218,8 +218,7 @@ static int sleep_on(struct vmrpc__channel *channel, const struct awaited *awaite
 	if (seen & VMRPC__KICK) {
 		/* Somebody wanted us, or the peer, to look up. We did. */
 		if (session->side == VMRPC__CLIENT &&
-		    atomic_load_explicit(&channel->block->doorplate.server, memory_order_acquire) ==
-			    channel->generation * 2)
+		    atomic_load_explicit(&channel->doorplate->server, memory_order_acquire) == channel->generation * 2)
 			return -EAGAIN;
 		atomic_compare_exchange_strong(awaited->word, &seen, seen & ~VMRPC__KICK);
 		return 0;
@@ -259,8 +258,13 @@ static int sleep_for(struct vmrpc__channel *channel, const struct awaited *await
 	const int64_t start = learn ? vmrpc__now() : 0;
 	int r = settle_frees(channel->session);
 
-	while (r == 0 && !happened(channel, awaited))
+	while (r == 0 && !happened(channel, awaited)) {
 		r = sleep_on(channel, awaited, deadline);
+		/* A peer that keeps changing the word's low bits keeps us from sleeping, and from being told the time.
+		 */
+		if (r == 0 && deadline != VMRPC__FOREVER && vmrpc__now() >= deadline)
+			r = -ETIMEDOUT;
+	}
 	/* An answer that is there counts, though its sender may have died right after. */
 	if ((r == -ETIMEDOUT || (r < 0 && channel->session->side == VMRPC__CLIENT)) && happened(channel, awaited))
 		r = 0;
@@ -296,9 +300,9 @@ int vmrpc__wait_slowly(struct vmrpc__channel *channel, int64_t timeout_ms)
 	if (r < 0)
 		return r;
 	state = atomic_load_explicit(awaited.word, memory_order_acquire);
-	if (VMRPC__TURN_OF(state) == channel->turn)
+	if (VMRPC__TURN_OF(state) == channel->turn && awaited.ring)
 		return 1;
-	if (VMRPC__TURN_OF(state) != channel->turn + VMRPC__TURN) {
+	if (VMRPC__TURN_OF(state) != channel->turn + VMRPC__TURN) { /* or it was, and is no more */
 		vmrpc__session_end(channel->session, -EPROTO);
 		return -EPROTO;
 	}

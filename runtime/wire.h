@@ -1,7 +1,7 @@
 /* The layout of a region and of the messages that set it up: everything both sides must agree on.
  * Structs, values and assertions only. Whatever a peer can write here is read once, copied, then checked.
  *
- *   control page | channel blocks | free rings | RPC stacks, each above its guard page | heaps
+ *   control page | doorplates | channel blocks | free rings | RPC stacks, each above its guard page | heaps
  *
  * The server lays the region out and writes the control page before the client sees it; both keep the
  * geometry in private memory from then on. All offsets count bytes from the start of the region. */
@@ -75,10 +75,11 @@ struct vmrpc__progress {
 	_Atomic uint32_t done; /* calls done, times VMRPC__TURN */
 };
 
-/* Opening and closing a channel. Each side writes its own word: the generation, times two, plus one while open. */
+/* Opening and closing a channel. Each side writes its own word: the generation, times two, plus one while open. They
+ * lie together, so that looking at all of them touches few pages. */
 struct vmrpc__doorplate {
-	_Alignas(VMRPC__LINE) _Atomic uint32_t client;
-	_Alignas(VMRPC__LINE) _Atomic uint32_t server;
+	_Atomic uint32_t client;
+	_Atomic uint32_t server;
 };
 
 #define VMRPC__SPILL_SIZE 8192u /* each side's, per channel; larger frames go to the heap */
@@ -86,7 +87,6 @@ struct vmrpc__doorplate {
 struct vmrpc__channel_block {
 	_Alignas(VMRPC__LINE) struct vmrpc__cell cell;
 	_Alignas(2 * VMRPC__LINE) struct vmrpc__progress progress; /* its own line, and not the cell's prefetch pair */
-	_Alignas(2 * VMRPC__LINE) struct vmrpc__doorplate doorplate;
 	_Alignas(VMRPC__PAGE) struct vmrpc__cell ring[VMRPC__RING_CELLS];
 	_Alignas(VMRPC__PAGE) unsigned char client_spill[VMRPC__SPILL_SIZE];
 	unsigned char server_spill[VMRPC__SPILL_SIZE];
@@ -113,9 +113,10 @@ struct vmrpc__control {
 	uint64_t magic;
 	uint32_t protocol;
 	uint32_t n_channels;
-	uint64_t size;	   /* bytes of the region that exist */
-	uint64_t reserved; /* bytes of address space to reserve: heaps may be added up to here */
-	uint64_t channels; /* offset of the first struct vmrpc__channel_block */
+	uint64_t size;	     /* bytes of the region that exist */
+	uint64_t reserved;   /* bytes of address space to reserve: heaps may be added up to here */
+	uint64_t doorplates; /* offset of the first struct vmrpc__doorplate */
+	uint64_t channels;   /* offset of the first struct vmrpc__channel_block */
 	uint64_t posts_to_server, posts_to_client; /* offsets of the free rings */
 	uint64_t stacks;			   /* offset of the first stack's guard page */
 	uint64_t stack_size;			   /* without its guard page */

@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -110,6 +111,7 @@ static inline int test_run(const struct test *test)
 	}
 	if (!child) {
 		setpgid(0, 0);
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* a runner that is killed leaves nothing running */
 		test->run();
 		exit(0);
 	}

@@ -479,16 +479,21 @@ static int local_region_offer(struct vmrpc__link *link, const struct vmrpc__regi
 static int local_region_accept(struct vmrpc__link *link, struct vmrpc__region *region, void *ret_message,
 			       size_t capacity, int64_t deadline)
 {
-	int seals;
+	const struct vmrpc__region_message *offer = ret_message;
+	struct stat status;
+	int seals, r;
 
 	region->fd = -1;
-	int r = recv_message(local(link), ret_message, capacity, &region->fd, deadline);
-
-	if (r < 0 || region->fd < 0)
-		return r;
+	r = recv_message(local(link), ret_message, capacity, &region->fd, deadline);
+	if (r != (int)sizeof *offer || offer->kind != VMRPC__REGION)
+		return r; /* a refusal, perhaps */
+	if (region->fd < 0)
+		return vmrpc__fail(EPROTO, "the server offers memory and gives none: it is none of vmrpc's");
 	seals = fcntl(region->fd, F_GET_SEALS);
 	if (seals < 0 || !(seals & F_SEAL_SHRINK))
 		return vmrpc__fail(EPROTO, "the server offers memory that it could take away: it is none of vmrpc's");
+	if (fstat(region->fd, &status) < 0 || (uint64_t)status.st_size < offer->size)
+		return vmrpc__fail(EPROTO, "the server offers less memory than it says: it is none of vmrpc's");
 	return r;
 }
 

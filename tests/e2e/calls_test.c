@@ -309,13 +309,12 @@ TEST(calls_pass_however_the_sides_wait)
 
 	for (int server = 0; server < 4; server++)
 		for (int client = 0; client < 4; client++) {
-			char folder[] = "/tmp/vmrpc-test-XXXXXX", address[64];
 			struct vmrpc *conn;
+			char address[64];
 			int64_t result;
 			pid_t pid;
 
-			CHECK(mkdtemp(folder));
-			setenv("XDG_RUNTIME_DIR", folder, 1);
+			world_begin();
 			snprintf(address, sizeof address, "local:lab?%s", spins[server]);
 			pid = world_serve(address);
 			snprintf(address, sizeof address, "local:lab?%s", spins[client]);

@@ -168,9 +168,13 @@ static void *call_on(void *arg)
 
 TEST(a_busy_process_forks)
 {
-	struct world world = world_open("", "");
+	struct world world;
 	pthread_t threads[3];
 
+#ifdef WORLD_ASAN
+	TEST_SKIP("AddressSanitizer's own allocator may be locked for ever in the child, until gcc 13");
+#endif
+	world = world_open("", "");
 	for (int i = 0; i < 3; i++)
 		CHECK_EQ(pthread_create(&threads[i], NULL, call_on, world.conn), 0);
 	for (unsigned round = 0; round < world_scaled(20); round++) {

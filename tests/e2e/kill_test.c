@@ -3,114 +3,15 @@
  * allow. The test's own process has one thread and no connection, so that it can fork. */
 #define TEST_TIMEOUT 600
 
-#include <poll.h>
-#include <sys/socket.h>
-
+#include "checked_server.h"
 #include "process.h"
-#include "serve.h"
 #include "workload.h"
 
-#define ADDRESS	    "local:kill"
-#define N_WORKERS   3
-#define ANSWER_MS   30000 /* for what takes a moment unless something hangs */
-#define SLACK_MAPS  100	  /* arenas of the C library's malloc */
-#define SLACK_KB    (24 << 10)
-#define BEYOND_US   3000 /* how long after it has connected a victim lives at most */
-#define NANOSECONDS INT64_C(1000000000)
-
-/* ---- puppets: processes that do as they are told by one letter, and answer with a number ------------------------- */
-
-struct puppet {
-	pid_t pid;
-	int fd;
-};
-
-static struct puppet puppet_start(void (*live)(int fd, const char *address), const char *address)
-{
-	struct puppet puppet;
-	int pair[2];
-
-	CHECK_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
-	fflush(NULL);
-	puppet.pid = fork();
-	CHECK(puppet.pid >= 0);
-	if (puppet.pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		close(pair[0]);
-		live(pair[1], address);
-		exit(0);
-	}
-	close(pair[1]);
-	puppet.fd = pair[0];
-	return puppet;
-}
-
-static int64_t puppet_ask(const struct puppet *puppet, char what)
-{
-	struct pollfd pollfd = {.fd = puppet->fd, .events = POLLIN};
-	int64_t answer;
-
-	CHECK_EQ(send(puppet->fd, &what, 1, MSG_NOSIGNAL), 1);
-	if (poll(&pollfd, 1, ANSWER_MS) != 1)
-		TEST_FAIL("process %d hangs when told '%c'", (int)puppet->pid, what);
-	if (recv(puppet->fd, &answer, sizeof answer, 0) != sizeof answer)
-		TEST_FAIL("process %d died when told '%c'", (int)puppet->pid, what);
-	return answer;
-}
-
-static void puppet_end(const struct puppet *puppet)
-{
-	int status;
-
-	puppet_ask(puppet, 'e');
-	close(puppet->fd);
-	CHECK_EQ(waitpid(puppet->pid, &status, 0), puppet->pid);
-	CHECK(WIFEXITED(status));
-	CHECK_EQ(WEXITSTATUS(status), 0);
-}
-
-static void answer(int fd, int64_t number)
-{
-	CHECK_EQ(send(fd, &number, sizeof number, MSG_NOSIGNAL), sizeof number);
-}
-
-static void check_arena(struct vmrpc__arena *arena)
-{
-	const char *why;
-
-	if (!vmrpc__arena_is_valid(arena, &why))
-		TEST_FAIL("the heap's invariants are broken: %s", why);
-}
-
-/* A server that looks at itself on 'c'. */
-static void be_server(int fd, const char *address)
-{
-	struct vmrpc_server *server;
-	char what = 0;
-
-	CHECK_OK(vmrpc_server_new(&server));
-	CHECK_OK(vmrpc_server_add(server, &lab_server_service, address));
-	while (what != 'e') {
-		struct pollfd pollfds[] = {{.fd = vmrpc_server_fd(server), .events = POLLIN},
-					   {.fd = fd, .events = POLLIN}};
-
-		CHECK(poll(pollfds, 2, -1) > 0);
-		CHECK_OK(vmrpc_server_dispatch(server, 0));
-		if (!pollfds[1].revents)
-			continue;
-		CHECK_EQ(recv(fd, &what, 1, 0), 1);
-		if (what == 'c') {
-			pthread_mutex_lock(&server->lock);
-			for (struct vmrpc__client *client = server->clients; client; client = client->next)
-				if (client->served)
-					check_arena(client->conn.session->arena);
-			pthread_mutex_unlock(&server->lock);
-		}
-		if (what == 'e')
-			vmrpc_server_free(server);
-		answer(fd, 0);
-	}
-}
+#define ADDRESS	   "local:kill"
+#define N_WORKERS  3
+#define SLACK_MAPS 100 /* arenas of the C library's malloc */
+#define SLACK_KB   (24 << 10)
+#define BEYOND_US  3000 /* how long after it has connected a victim lives at most */
 
 /* One connection, on which several threads do all there is to do. */
 struct crew {
@@ -158,9 +59,9 @@ static void check_arenas(struct vmrpc *conn)
 {
 	pthread_mutex_lock(&conn->lock);
 	if (conn->session)
-		check_arena(conn->session->arena);
+		checked_arena(conn->session->arena);
 	for (struct vmrpc__session *session = conn->old; session; session = session->next)
-		check_arena(session->arena);
+		checked_arena(session->arena);
 	pthread_mutex_unlock(&conn->lock);
 }
 
@@ -184,7 +85,7 @@ static void be_client_of_mortals(int fd, const char *address)
 			number = call_new_server(crew.conn);
 		else if (what == 'c')
 			check_arenas(crew.conn);
-		answer(fd, number);
+		puppet_answer(fd, number);
 	}
 }
 
@@ -200,7 +101,7 @@ static void be_good_client(int fd, const char *address)
 			workload_step(&work);
 		if (what == 'e')
 			vmrpc_close(work.conn);
-		answer(fd, 0);
+		puppet_answer(fd, 0);
 	}
 }
 
@@ -241,7 +142,7 @@ static _Noreturn void be_victim(const char *address, uint64_t seed, int tell_fd)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	crew_start(&crew, address, seed, false);
 	if (tell_fd >= 0)
-		answer(tell_fd, 0);
+		puppet_answer(tell_fd, 0);
 	for (;;)
 		pause();
 }
@@ -294,7 +195,7 @@ static void kill_clients(const char *server_address, unsigned rounds, struct pro
 	int64_t opening_us;
 
 	world_begin();
-	server = puppet_start(be_server, server_address);
+	server = puppet_start(checked_server, server_address);
 	puppet_ask(&server, 'c');
 	quiet = process_look(server.pid);
 	quiet.threads += with_client.threads;
@@ -378,7 +279,7 @@ TEST(servers_are_killed)
 	}
 	/* What dead servers leave goes with the death of later ones, not only with the connection; after a moment in
 	 * which somebody might still look at it. */
-	for (int64_t give_up = now_us() + ANSWER_MS * 1000; process_look(client.pid).regions > REGIONS_MAX;) {
+	for (int64_t give_up = now_us() + PUPPET_MS * 1000; process_look(client.pid).regions > REGIONS_MAX;) {
 		if (now_us() > give_up)
 			TEST_FAIL("dead servers' regions stay: %u", process_look(client.pid).regions);
 		kill_after(server, 300000);

@@ -447,7 +447,7 @@ static void *time_out_guarded(void *arg)
 	struct visit *visit = arg;
 	volatile int64_t local = 1;
 
-	CHECK_EQ(lab_sleep(visit->conn, 500), -ETIMEDOUT);
+	CHECK_EQ(lab_sleep(visit->conn, 1500), -ETIMEDOUT);
 	local++;
 	CHECK_EQ(local, 2);
 	CHECK_OK(lab_null(visit->conn)); /* on another channel, while still on the stack of this one */
@@ -457,7 +457,7 @@ static void *time_out_guarded(void *arg)
 
 TEST(a_call_from_the_stack_may_time_out)
 {
-	struct world world = world_open("", "guard=yes&timeout=100");
+	struct world world = world_open("", "guard=yes&timeout=500");
 	struct visit visit = {.conn = world.conn};
 	struct vmrpc_stats stats;
 

@@ -5,7 +5,9 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <pthread.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <vmrpc/error.h>
@@ -16,6 +18,18 @@
 
 #include "lab.h"
 #include "test.h"
+
+#if defined(__has_feature)
+#define WORLD_FEATURE(feature) __has_feature(feature)
+#else
+#define WORLD_FEATURE(feature) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || WORLD_FEATURE(address_sanitizer)
+#define WORLD_ASAN 1
+#endif
+#if defined(__SANITIZE_THREAD__) || WORLD_FEATURE(thread_sanitizer)
+#define WORLD_TSAN 1
+#endif
 
 #define CHECK_OK(call)                                                                            \
 	do {                                                                                      \
@@ -119,13 +133,95 @@ static inline unsigned world_scaled(unsigned n)
 	return n ? n : 1;
 }
 
+/* ---- servers ------------------------------------------------------------------------------------------------ */
+
+/* Servers are started by a helper that was forked before there were any threads, for a child that is forked while
+ * others run may find the locks of allocators (AddressSanitizer's, for one) held by threads that it does not have. */
+struct world_request {
+	const struct vmrpc_service *service;
+	bool by_name; /* address is NULL */
+	char address[256], folder[256], environment[256];
+};
+
+static int world_helper = -1; /* our end of a socket to it */
+
+static inline _Noreturn void world_be_server(const struct world_request *request, pid_t parent)
+{
+	const char *address = request->by_name ? NULL : request->address;
+	int r;
+
+	while (getppid() != parent) /* until the one between us has gone */
+		usleep(100);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	setenv("XDG_RUNTIME_DIR", request->folder, 1);
+	if (*request->environment)
+		setenv("VMRPC_LAB", request->environment, 1);
+	r = vmrpc_serve(request->service, address);
+	if (r < 0)
+		fprintf(stderr, "server at %s: %s\n", address ? address : "its own address", vmrpc_error_message());
+	exit(r < 0);
+}
+
+static inline _Noreturn void world_help(int fd, pid_t parent)
+{
+	struct world_request request;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while (recv(fd, &request, sizeof request, 0) == sizeof request) {
+		pid_t between = fork();
+
+		if (between == 0) {
+			pid_t server = fork();
+
+			if (server == 0) {
+				close(fd);
+				world_be_server(&request, parent);
+			}
+			send(fd, &server, sizeof server, 0);
+			_exit(0); /* so that the server becomes the test's own child */
+		}
+		waitpid(between, NULL, 0);
+	}
+	_exit(0);
+}
+
+static inline void world_start_helper(void)
+{
+	pid_t self = getpid();
+	int pair[2];
+
+	CHECK_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+	CHECK_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+	fflush(NULL);
+	if (fork() == 0) {
+		close(pair[0]);
+		world_help(pair[1], self);
+	}
+	close(pair[1]);
+	world_helper = pair[0];
+}
+
+static inline void *world_do_nothing(void *arg)
+{
+	return arg;
+}
+
 /* Makes the folder, and XDG_RUNTIME_DIR point there. */
 static inline void world_begin(void)
 {
-	static char folder[] = "/tmp/vmrpc-test-XXXXXX";
+	char folder[] = "/tmp/vmrpc-test-XXXXXX";
 
 	CHECK(mkdtemp(folder));
 	setenv("XDG_RUNTIME_DIR", folder, 1);
+	if (world_helper < 0)
+		world_start_helper();
+#ifdef WORLD_TSAN
+	/* ThreadSanitizer's own thread comes with the first of the program's. Let it be counted from the start. */
+	pthread_t first;
+
+	CHECK_EQ(pthread_create(&first, NULL, world_do_nothing, NULL), 0);
+	CHECK_EQ(pthread_join(first, NULL), 0);
+#endif
 }
 
 /* How many files lie in the sockets' folder. */
@@ -151,21 +247,16 @@ static inline void world_end(void)
 /* Starts a server of service in a child process; it is up when the first connection with a timeout gets through. */
 static inline pid_t world_serve_service(const struct vmrpc_service *service, const char *address)
 {
+	struct world_request request = {.service = service, .by_name = !address};
+	const char *environment = getenv("VMRPC_LAB");
 	pid_t pid;
 
-	fflush(NULL);
-	pid = fork();
-	CHECK(pid >= 0);
-	if (pid == 0) {
-		int r;
-
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		r = vmrpc_serve(service, address);
-		if (r < 0)
-			fprintf(stderr, "server at %s: %s\n", address ? address : "its own address",
-				vmrpc_error_message());
-		exit(r < 0);
-	}
+	snprintf(request.address, sizeof request.address, "%s", address ? address : "");
+	snprintf(request.folder, sizeof request.folder, "%s", getenv("XDG_RUNTIME_DIR"));
+	snprintf(request.environment, sizeof request.environment, "%s", environment ? environment : "");
+	CHECK_EQ(send(world_helper, &request, sizeof request, 0), sizeof request);
+	CHECK_EQ(recv(world_helper, &pid, sizeof pid, 0), sizeof pid);
+	CHECK(pid > 0);
 	return pid;
 }
 
