@@ -3,7 +3,11 @@ include(CMakePackageConfigHelpers)
 
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/vmrpc")
 
-install(TARGETS vmrpc vmrpc_static EXPORT vmrpc-targets)
+install(TARGETS vmrpc vmrpc_static vmrpc_headers EXPORT vmrpc-targets)
+if(TARGET vmrpcgen)
+  install(TARGETS vmrpcgen EXPORT vmrpc-targets)
+endif()
+install(FILES cmake-modules/vmrpcGenerate.cmake DESTINATION "${package_dir}")
 install(DIRECTORY include/vmrpc TYPE INCLUDE FILES_MATCHING PATTERN "*.h")
 install(EXPORT vmrpc-targets NAMESPACE vmrpc:: DESTINATION "${package_dir}")
 

@@ -6,6 +6,7 @@ need() {
 	for word; do
 		case ${word#*:} in
 		/*) [ -e "${word#*:}" ] || missing+=("${word%%:*}") ;;
+		libclang) compgen -G '/usr/lib/llvm-*/include/clang-c/Index.h' >/dev/null || missing+=("${word%%:*}") ;;
 		*) command -v "${word#*:}" >/dev/null || missing+=("${word%%:*}") ;;
 		esac
 	done
@@ -40,4 +41,4 @@ apt_get() {
 }
 
 # What every build needs.
-build_packages=(cmake:cmake ninja-build:ninja gcc:gcc libc6-dev:/usr/include/stdio.h)
+build_packages=(cmake:cmake ninja-build:ninja gcc:gcc libc6-dev:/usr/include/stdio.h libclang-dev:libclang)

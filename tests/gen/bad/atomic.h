@@ -1,0 +1,2 @@
+#include <vmrpc/annotate.h>
+int f(_Atomic int a);

@@ -1,0 +1,3 @@
+#include <vmrpc/annotate.h>
+struct s { _Atomic int a; };
+int f(struct s s);

@@ -1,0 +1,2 @@
+#include <vmrpc/annotate.h>
+int f(int *p VMRPC_IN VMRPC_RETAINED(self, BOTH));

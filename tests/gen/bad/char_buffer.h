@@ -1,0 +1,2 @@
+#include <vmrpc/annotate.h>
+int f(char *buffer, int size);

@@ -1,0 +1,2 @@
+#include <vmrpc/annotate.h>
+int f(int n VMRPC_CLOSES);

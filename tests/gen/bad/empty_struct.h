@@ -1,0 +1,3 @@
+#include <vmrpc/annotate.h>
+struct s { };
+int f(struct s s);

@@ -1,0 +1,3 @@
+#include <vmrpc/annotate.h>
+struct s { char c[70000]; };
+int f(struct s s);

@@ -1,0 +1,3 @@
+#include <vmrpc/annotate.h>
+#include "nowhere.h"
+int f(int n);

@@ -1,0 +1,2 @@
+#include <vmrpc/annotate.h>
+typedef int number;

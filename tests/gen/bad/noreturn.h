@@ -1,0 +1,2 @@
+#include <vmrpc/annotate.h>
+_Noreturn void f(void);

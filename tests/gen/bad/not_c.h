@@ -1,0 +1,3 @@
+#include <vmrpc/annotate.h>
+int f(int n;
+int g(missing x);

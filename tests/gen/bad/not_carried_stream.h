@@ -1,0 +1,3 @@
+#include <vmrpc/annotate.h>
+#include <stdio.h>
+int f(FILE *file);

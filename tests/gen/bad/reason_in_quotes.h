@@ -1,0 +1,2 @@
+#include <vmrpc/annotate.h>
+int f(const int *p VMRPC_UNCHECKED(fast));

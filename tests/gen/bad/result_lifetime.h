@@ -1,0 +1,3 @@
+#include <vmrpc/annotate.h>
+struct point { int x; };
+struct point *f(void);

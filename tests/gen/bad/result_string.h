@@ -1,0 +1,2 @@
+#include <vmrpc/annotate.h>
+char *f(void);

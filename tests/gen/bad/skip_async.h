@@ -1,0 +1,2 @@
+#include <vmrpc/annotate.h>
+void f(int n) VMRPC_SKIP VMRPC_ASYNC;

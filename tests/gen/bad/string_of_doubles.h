@@ -1,0 +1,2 @@
+#include <vmrpc/annotate.h>
+int f(const double *p VMRPC_STRING);

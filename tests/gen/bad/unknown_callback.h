@@ -1,0 +1,2 @@
+#include <vmrpc/annotate.h>
+int f(void *user VMRPC_USERDATA_OF(cb));

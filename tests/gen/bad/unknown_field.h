@@ -1,0 +1,4 @@
+#include <vmrpc/annotate.h>
+struct s { int a; };
+VMRPC_FIELD(struct s, b, VMRPC_SKIP);
+int f(struct s s);

@@ -1,0 +1,2 @@
+#include <vmrpc/annotate.h>
+int f(char **p VMRPC_OUT VMRPC_EACH(VMRPC_STRNG));

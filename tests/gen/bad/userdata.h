@@ -1,0 +1,2 @@
+#include <vmrpc/annotate.h>
+int f(int (*cb)(void *user, int x), void *user);

@@ -1,0 +1,3 @@
+#include <vmrpc/annotate.h>
+#include <stdarg.h>
+int f(va_list args);

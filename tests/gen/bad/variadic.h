@@ -1,0 +1,2 @@
+#include <vmrpc/annotate.h>
+int f(const char *format VMRPC_STRING, ...);

@@ -1,0 +1,553 @@
+/* How each value is passed: what was written, what C itself says, and where neither says enough, a refusal with what
+ * could be written. It never guesses: what is right only perhaps is asked. */
+#include <string.h>
+
+#include "stages.h"
+
+enum role { PARAMETER, RESULT, FIELD, ELEMENT };
+
+struct context {
+	enum role role;
+	struct value *value; /* whose level this is, for names and suggestions */
+	struct signature *within;
+	enum direction direction; /* of the level above an element */
+	unsigned depth;
+};
+
+static struct passing *pass(struct type *type, struct note *notes, const struct context *context);
+static void infer_record(struct record *record);
+static struct passing *infer_value(struct value *value, struct signature *within, enum role role);
+
+static struct passing *new_passing(enum passing_kind kind, enum origin origin, const char *because)
+{
+	struct passing *passing = allocate(sizeof *passing);
+
+	*passing = (struct passing){.kind = kind, .origin = origin, .because = because};
+	return passing;
+}
+
+static struct passing *refuse(const char *write, const char *because)
+{
+	struct passing *passing = new_passing(PASS_REFUSED, REFUSED, because);
+
+	passing->write = write;
+	return passing;
+}
+
+/* A word said of the type itself: on its typedefs, or on the struct, here or pointed to. */
+struct note *type_notes(struct type *type, enum word word)
+{
+	struct note *note;
+
+	for (unsigned level = 0; level < 2; level++) {
+		for (; type->kind == TYPE_TYPEDEF; type = type->target) {
+			note = find_note(type->alias->value.notes, word);
+			if (note)
+				return note;
+		}
+		if (type->kind == TYPE_RECORD)
+			return find_note(type->record->notes, word);
+		if (type->kind != TYPE_POINTER)
+			return NULL;
+		type = type->target;
+	}
+	return NULL;
+}
+
+/* Words that stand for a whole pointer may be said of its type; the rest only of what the typedef itself names. */
+static struct note *said(struct type *type, struct note *notes, enum word word)
+{
+	struct note *note = find_note(notes, word);
+
+	if (note)
+		return note;
+	if (word == WORD_HANDLE || word == WORD_OBJECT || word == WORD_SHARED || word == WORD_OWNED)
+		return type_notes(type, word);
+	for (; type->kind == TYPE_TYPEDEF; type = type->target) {
+		note = find_note(type->alias->value.notes, word);
+		if (note)
+			return note;
+	}
+	return NULL;
+}
+
+static const struct note *first_of(struct type *type, struct note *notes, const enum word *words, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		const struct note *note = said(type, notes, words[i]);
+
+		if (note)
+			return note;
+	}
+	return NULL;
+}
+
+static const enum word extents[] = {WORD_COUNT, WORD_SIZE,	WORD_STRING,   WORD_STRING_MAX, WORD_TERMINATED,
+				    WORD_END,	WORD_COUNT_OUT, WORD_SIZE_OUT, WORD_STRING_OUT, WORD_RANGE};
+static const enum word lifetimes[] = {WORD_RETAINED,   WORD_CONSUMES, WORD_DISPOSED_BY, WORD_CALLER_FREES,
+				      WORD_LIVES_WITH, WORD_BORROWED, WORD_STATIC,	WORD_OWNED};
+#define N(array) (sizeof(array) / sizeof *(array))
+
+static bool looks_like(const char *name, const char *const *hints, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (strstr(name, hints[i]))
+			return true;
+	return false;
+}
+
+static bool looks_like_count(const struct value *value)
+{
+	static const char *const hints[] = {"len",   "size",  "count", "num",  "cap",  "max",
+					    "nbyte", "nmemb", "Len",   "Size", "Count"};
+
+	return is_integer(value->type) && (strcmp(value->name, "n") == 0 || starts_with(value->name, "n_") ||
+					   looks_like(value->name, hints, N(hints)));
+}
+
+/* The parameter or field right behind it that looks like its length; NULL without. */
+static const char *count_behind(const struct context *context)
+{
+	const struct signature *within = context->within;
+
+	for (unsigned i = 0; within && i + 1 < within->n_params; i++)
+		if (within->params[i] == context->value && looks_like_count(within->params[i + 1]))
+			return within->params[i + 1]->name;
+	return NULL;
+}
+
+static bool has_callback(const struct context *context)
+{
+	for (unsigned i = 0; context->within && i < context->within->n_params; i++) {
+		struct type *type = bare_type(context->within->params[i]->type);
+
+		if (type->kind == TYPE_POINTER && bare_type(type->target)->kind == TYPE_FUNCTION)
+			return true;
+	}
+	return false;
+}
+
+static const char *lifetime_to_suggest(struct type *target)
+{
+	return target->is_const ? "VMRPC_BORROWED" : "VMRPC_CALLER_FREES(free)";
+}
+
+/* The likeliest words; the reader decides. */
+static const char *words_to_write(struct type *target, const struct context *context)
+{
+	static const char *const out_names[] = {"out", "ret", "res", "Out", "dst", "dest"};
+	static const char *const user_names[] = {"user", "arg", "opaque", "closure", "ctx", "cookie", "priv", "baton"};
+	struct type *bare = bare_type(target);
+	const char *count = count_behind(context), *n = count ? count : "n";
+	const char *direction = context->role == FIELD || context->role == RESULT || target->is_const ? ""
+				: looks_like(context->value->name, out_names, N(out_names))	      ? "VMRPC_OUT "
+				: is_scalar(bare) && !is_character(target) && !count		      ? "VMRPC_OUT "
+												      : "VMRPC_INOUT ";
+
+	if (context->role == RESULT) {
+		if (is_character(target))
+			return format("VMRPC_STRING %s", lifetime_to_suggest(target));
+		if (bare->kind == TYPE_VOID)
+			return format("VMRPC_SIZE(n) %s", lifetime_to_suggest(target));
+		if (bare->kind == TYPE_POINTER)
+			return format("VMRPC_COUNT(n) VMRPC_EACH(...) %s", lifetime_to_suggest(target));
+		return lifetime_to_suggest(target);
+	}
+	if (is_character(target)) {
+		if (bare->name && strcmp(bare->name, "char") != 0)
+			return format("%sVMRPC_SIZE(%s)", direction, n);
+		if (target->is_const)
+			return count ? format("VMRPC_COUNT(%s)", n) : "VMRPC_STRING";
+		return count ? format("VMRPC_STRING_OUT(%s)", n) : format("%sVMRPC_STRING", direction);
+	}
+	if (bare->kind == TYPE_VOID)
+		return !target->is_const && !count &&
+				       (has_callback(context) ||
+					looks_like(context->value->name, user_names, N(user_names)))
+			       ? "VMRPC_USERDATA"
+			       : format("%sVMRPC_SIZE(%s)", direction, n);
+	if (bare->kind == TYPE_POINTER) {
+		struct type *inner = bare->target;
+
+		if (is_character(inner))
+			return format("%sVMRPC_EACH(VMRPC_STRING%s)",
+				      starts_with(direction, "VMRPC_I") ? "VMRPC_OUT " : direction,
+				      target->is_const || inner->is_const ? "" : " VMRPC_CALLER_FREES(free)");
+		return format("%sVMRPC_EACH(...)", *direction ? "VMRPC_OUT " : "");
+	}
+	if (count)
+		return format("%sVMRPC_COUNT(%s)", direction, n);
+	return *direction ? copy_of(direction, strlen(direction) - 1) : "VMRPC_COUNT(1)";
+}
+
+static const char *name_of(const struct context *context)
+{
+	return context->role == RESULT	  ? "the result"
+	       : context->role == ELEMENT ? format("what '%s' points to", context->value->name)
+					  : format("'%s'", context->value->name);
+}
+
+static struct passing *ask(struct type *type, struct type *target, const struct context *context, const char *what)
+{
+	const char *words = words_to_write(target, context);
+	const char *because = format("%s is '%s', and nothing says %s", name_of(context), type_text(type), what);
+
+	if (context->role == ELEMENT)
+		return refuse(format("%s VMRPC_EACH(%s)", declaration(context->value->type, context->value->name),
+				     is_character(target) ? "VMRPC_STRING" : words),
+			      because);
+	if (context->role == RESULT)
+		return refuse(format("%s", words), because);
+	return refuse(format("%s %s", declaration(context->value->type, context->value->name), words), because);
+}
+
+static void infer_signature(struct signature *signature)
+{
+	for (unsigned i = 0; i < signature->n_params; i++)
+		signature->params[i]->passing = infer_value(signature->params[i], signature, PARAMETER);
+	signature->result->passing = infer_value(signature->result, NULL, RESULT);
+}
+
+static struct signature *callback_signature(struct type *type, const struct context *context)
+{
+	if (context->role != ELEMENT && context->value->signature)
+		return context->value->signature;
+	for (; type->kind == TYPE_TYPEDEF; type = type->target)
+		if (type->alias->value.signature)
+			return type->alias->value.signature;
+	if (type->kind == TYPE_POINTER) {
+		for (type = type->target; type->kind == TYPE_TYPEDEF; type = type->target)
+			if (type->alias->value.signature)
+				return type->alias->value.signature;
+	}
+	return type->kind == TYPE_FUNCTION ? type->signature : NULL;
+}
+
+static struct passing *pass_callback(struct type *type, struct note *notes, const struct context *context)
+{
+	struct signature *signature = callback_signature(type, context);
+	struct passing *passing = new_passing(PASS_CALLBACK, INFERRED, "it points to a function");
+
+	passing->lifetime = first_of(type, notes, lifetimes, N(lifetimes));
+	if (!signature || context->depth > 8)
+		return passing;
+	if (!signature->has_prototype || signature->is_variadic)
+		return refuse(NULL,
+			      format("%s points to a function %s, whose arguments can't be known", name_of(context),
+				     signature->has_prototype ? "with '...'" : "without prototype"));
+	for (unsigned i = 0; i < signature->n_params; i++) {
+		if (!*signature->params[i]->name)
+			signature->params[i]->name = format("argument_%u", i + 1);
+		if (!signature->params[i]->at.line)
+			signature->params[i]->at = context->value->at;
+	}
+	if (!signature->result->at.line)
+		signature->result->at = context->value->at;
+	if (find_note(notes, WORD_RESULT) && !signature->result->notes)
+		signature->result->notes = find_note(notes, WORD_RESULT)->inner;
+	if (!signature->result->passing) {
+		signature->result->passing = new_passing(PASS_VOID, INFERRED, "");
+		infer_signature(signature);
+	}
+	return passing;
+}
+
+static bool is_stream(struct type *target)
+{
+	return (target->kind == TYPE_TYPEDEF && strcmp(target->name, "FILE") == 0) ||
+	       (bare_type(target)->kind == TYPE_RECORD && same(bare_type(target)->name, "struct _IO_FILE"));
+}
+
+static struct passing *element(struct type *target, struct note *notes, const struct context *context,
+			       enum direction direction)
+{
+	const struct note *each = find_note(notes, WORD_EACH);
+	struct context inner = *context;
+
+	inner.role = ELEMENT;
+	inner.direction = direction;
+	inner.depth++;
+	return pass(target, each ? each->inner : NULL, &inner);
+}
+
+static enum direction direction_of(struct type *type, struct type *target, struct note *notes,
+				   const struct note *extent, const struct context *context)
+{
+	if (said(type, notes, WORD_IN))
+		return DIRECTION_IN;
+	if (said(type, notes, WORD_OUT))
+		return DIRECTION_OUT;
+	if (said(type, notes, WORD_INOUT))
+		return DIRECTION_INOUT;
+	if (context->role == RESULT)
+		return DIRECTION_OUT;
+	if (extent &&
+	    (extent->word == WORD_COUNT_OUT || extent->word == WORD_SIZE_OUT || extent->word == WORD_STRING_OUT))
+		return DIRECTION_OUT;
+	if (context->role == ELEMENT)
+		return context->direction;
+	if (target->is_const)
+		return DIRECTION_IN;
+	if (context->role == FIELD)
+		return DIRECTION_INOUT; /* as its struct goes */
+	return DIRECTION_NONE;
+}
+
+static struct passing *pass_data(struct type *type, struct type *target, struct note *notes, const char *length,
+				 const struct context *context)
+{
+	const struct note *extent = first_of(type, notes, extents, N(extents));
+	const struct note *lifetime = first_of(type, notes, lifetimes, N(lifetimes));
+	const bool words = extent || lifetime || said(type, notes, WORD_IN) || said(type, notes, WORD_OUT) ||
+			   said(type, notes, WORD_INOUT) || said(type, notes, WORD_EACH) ||
+			   said(type, notes, WORD_COPY) || said(type, notes, WORD_GRAPH) ||
+			   said(type, notes, WORD_ONLY);
+	enum direction direction = direction_of(type, target, notes, extent, context);
+	struct type *bare = bare_type(target);
+	struct passing *passing;
+
+	if (!extent && !length && (bare->kind == TYPE_VOID || is_character(target)))
+		return ask(type, target, context, "how much it points to");
+	if (direction == DIRECTION_NONE)
+		return ask(type, target, context, "whether that goes in or comes out");
+	if (context->role == RESULT && !lifetime)
+		return ask(type, target, context, "who frees what it points to, or how long it lives");
+	if (bare->kind == TYPE_RECORD && !bare->record->is_complete && !extent)
+		return refuse(NULL, format("%s points to an incomplete type: nobody here knows how large it is",
+					   name_of(context)));
+	passing = new_passing(PASS_DATA, words || extent ? WRITTEN : INFERRED, NULL);
+	passing->direction = direction;
+	passing->extent = extent;
+	passing->lifetime = lifetime;
+	passing->length = length;
+	if (passing->origin == INFERRED)
+		passing->because =
+			length ? format("[%s] says how many", length) : "a pointer to const: one element, in";
+	passing->each = element(target, notes, context, direction);
+	if (passing->each->kind == PASS_REFUSED)
+		return passing->each;
+	if (!words && !length && context->role == PARAMETER && count_behind(context) && target->is_const)
+		warning(context->value->at,
+			format("%s VMRPC_COUNT(%s), or VMRPC_COUNT(1)",
+			       declaration(context->value->type, context->value->name), count_behind(context)),
+			"'%s' is taken as one element, though '%s' looks like its length", context->value->name,
+			count_behind(context));
+	return passing;
+}
+
+static struct passing *with(struct passing *passing, const struct note *lifetime)
+{
+	passing->lifetime = lifetime;
+	return passing;
+}
+
+static struct passing *pass_pointer(struct type *type, struct note *notes, const struct context *context)
+{
+	struct type *bare = bare_type(type), *target = bare->target, *what = bare_type(target);
+	const struct note *lifetime = first_of(type, notes, lifetimes, N(lifetimes));
+	const bool has_data_words = first_of(type, notes, extents, N(extents)) || find_note(notes, WORD_EACH) ||
+				    said(type, notes, WORD_IN) || said(type, notes, WORD_OUT) ||
+				    said(type, notes, WORD_INOUT);
+	const char *length = NULL;
+
+	if (bare->kind == TYPE_OPEN_ARRAY)
+		length = bare->length;
+	else if (bare->kind == TYPE_ARRAY)
+		length = format("%llu", (unsigned long long)bare->count);
+
+	if (said(type, notes, WORD_SHARED))
+		return new_passing(PASS_SHARED, WRITTEN, "VMRPC_SHARED");
+	if (said(type, notes, WORD_USERDATA))
+		return with(new_passing(PASS_USERDATA, WRITTEN, "VMRPC_USERDATA"), lifetime);
+	if (said(type, notes, WORD_SCRATCH))
+		return new_passing(PASS_SCRATCH, WRITTEN, "VMRPC_SCRATCH");
+	if (said(type, notes, WORD_INTO))
+		return new_passing(PASS_INTO, WRITTEN, "VMRPC_INTO");
+	if (said(type, notes, WORD_OPENS) || (said(type, notes, WORD_OBJECT) && context->role != RESULT))
+		return with(new_passing(PASS_OBJECT, WRITTEN, "VMRPC_OBJECT"), lifetime);
+	if (said(type, notes, WORD_HANDLE) || said(type, notes, WORD_OBJECT))
+		return with(new_passing(PASS_HANDLE, WRITTEN, "VMRPC_HANDLE"), lifetime);
+	if (what->kind == TYPE_FUNCTION)
+		return pass_callback(type, notes, context);
+	if (is_stream(target) && !has_data_words)
+		return with(new_passing(PASS_STREAM, INFERRED, "a FILE stays at the caller"), lifetime);
+	if (what->kind == TYPE_RECORD && !what->record->is_complete && !has_data_words)
+		return with(new_passing(PASS_HANDLE, INFERRED, "it points to an incomplete type"), lifetime);
+	if (what->kind == TYPE_RECORD && what->record->is_inferring && !has_data_words && context->role == FIELD) {
+		struct passing *passing =
+			new_passing(PASS_DATA, INFERRED, "it points to its own kind, and is followed");
+
+		passing->direction = DIRECTION_INOUT;
+		passing->each = new_passing(PASS_RECORD, INFERRED, "");
+		return passing;
+	}
+	if (what->kind == TYPE_POINTER && !has_data_words && !length)
+		return ask(type, target, context, "what it points to");
+	return pass_data(type, target, notes, length, context);
+}
+
+static struct passing *pass_record(struct type *type, struct note *notes, const struct context *context)
+{
+	struct record *record = type->record;
+
+	(void)notes;
+	if (!record->is_complete)
+		return refuse(NULL, format("%s is of an incomplete type", name_of(context)));
+	if (record->n_fields && bare_type(record->fields[record->n_fields - 1]->type)->kind == TYPE_OPEN_ARRAY &&
+	    (context->role == PARAMETER || context->role == RESULT))
+		return refuse("a pointer to it, with VMRPC_SIZE(n)",
+			      format("%s is '%s' by value, whose last member has no length in C", name_of(context),
+				     type_text(type)));
+	if (record->size == 0)
+		return refuse(NULL, format("%s is '%s', which is empty: C and C++ disagree about its size",
+					   name_of(context), type_text(type)));
+	infer_record(record);
+	if (record->has_atomics && (context->role == PARAMETER || context->role == RESULT))
+		return refuse(
+			"a pointer to it, VMRPC_SHARED",
+			format("%s is '%s' by value, which holds atomics: they mean something only where they are",
+			       name_of(context), type_text(type)));
+	return new_passing(PASS_RECORD, INFERRED, "by value");
+}
+
+static struct passing *pass(struct type *type, struct note *notes, const struct context *context)
+{
+	struct type *bare = bare_type(type);
+	struct passing *passing;
+
+	if (find_note(notes, WORD_SKIP))
+		return new_passing(PASS_SKIPPED, WRITTEN, "VMRPC_SKIP: the callee sees zero");
+	switch (bare->kind) {
+	case TYPE_VOID:
+		return new_passing(PASS_VOID, INFERRED, "");
+	case TYPE_BOOL:
+	case TYPE_INT:
+	case TYPE_ENUM:
+	case TYPE_FLOAT:
+	case TYPE_COMPLEX:
+		if (said(type, notes, WORD_FD))
+			return new_passing(PASS_DESCRIPTOR, WRITTEN, "VMRPC_FD");
+		if (said(type, notes, WORD_HANDLE))
+			return new_passing(PASS_HANDLE, WRITTEN, "VMRPC_HANDLE");
+		if (said(type, notes, WORD_USERDATA))
+			return new_passing(PASS_USERDATA, WRITTEN, "VMRPC_USERDATA");
+		return new_passing(PASS_VALUE, INFERRED, "by value");
+	case TYPE_RECORD:
+		return pass_record(bare, notes, context);
+	case TYPE_ARRAY:
+		if (context->role == FIELD || context->role == ELEMENT) {
+			struct context inner = *context;
+
+			passing = new_passing(PASS_ARRAY, INFERRED, "by value");
+			inner.depth++;
+			passing->each = pass(bare->target, notes, &inner);
+			return passing->each->kind == PASS_REFUSED ? passing->each : passing;
+		}
+		break;
+	case TYPE_OPEN_ARRAY:
+		if (context->role == FIELD) {
+			if (!first_of(type, notes, extents, N(extents)))
+				return refuse(format("%s VMRPC_COUNT(n)", declaration(type, context->value->name)),
+					      format("'%s' has no length in C", context->value->name));
+			passing = new_passing(PASS_ARRAY, WRITTEN, NULL);
+			passing->extent = first_of(type, notes, extents, N(extents));
+			passing->each = element(bare->target, notes, context, DIRECTION_INOUT);
+			return passing;
+		}
+		break;
+	case TYPE_FUNCTION:
+		return pass_callback(type, notes, context);
+	case TYPE_POINTER:
+		break;
+	case TYPE_ATOMIC:
+		return refuse("its value", format("%s is atomic: that means something only in memory both sides see",
+						  name_of(context)));
+	case TYPE_VA_LIST:
+		return refuse("VMRPC_SKIP, and by hand a function that formats first",
+			      format("%s is a va_list, which only its own process can read", name_of(context)));
+	case TYPE_VECTOR:
+		return refuse("a struct that holds it",
+			      format("%s is '%s', a vector, which compilers pass in different ways", name_of(context),
+				     type_text(type)));
+	default:
+		return refuse("VMRPC_SKIP", format("%s is '%s', a type that vmrpcgen does not know", name_of(context),
+						   type_text(type)));
+	}
+	if (context->depth > 16)
+		return refuse(NULL, format("%s has too many levels", name_of(context)));
+	passing = pass_pointer(type, notes, context);
+	passing->nonnull |= said(type, notes, WORD_NONNULL) != NULL || bare->is_static;
+	return passing;
+}
+
+static bool holds_pointers(const struct passing *passing, struct type *type)
+{
+	type = bare_type(type);
+	switch (passing->kind) {
+	case PASS_VALUE:
+	case PASS_VOID:
+		return false;
+	case PASS_RECORD:
+		return type->kind == TYPE_RECORD && type->record->has_pointers;
+	case PASS_ARRAY:
+		return !passing->each || passing->extent || holds_pointers(passing->each, type->target);
+	default:
+		return true;
+	}
+}
+
+static void infer_record(struct record *record)
+{
+	if (record->is_inferred || record->is_inferring)
+		return;
+	record->is_inferring = true;
+	for (unsigned i = 0; i < record->n_fields; i++) {
+		struct value *field = record->fields[i];
+		struct type *inner = bare_type(field->type);
+
+		if (!*field->name && field->bits >= 0)
+			continue; /* unnamed bits are padding */
+		while (inner->kind == TYPE_ARRAY)
+			inner = bare_type(inner->target);
+		if (inner->kind == TYPE_ATOMIC)
+			record->has_atomics = true;
+		field->passing = inner->kind == TYPE_ATOMIC ? new_passing(PASS_VALUE, INFERRED, "in place")
+							    : infer_value(field, NULL, FIELD);
+		if (inner->kind == TYPE_RECORD)
+			record->has_atomics |= inner->record->has_atomics;
+		record->has_pointers |= holds_pointers(field->passing, field->type);
+	}
+	record->is_inferring = false;
+	record->is_inferred = true;
+}
+
+/* within: the signature of which it is a parameter; NULL for results and fields. */
+static struct passing *infer_value(struct value *value, struct signature *within, enum role role)
+{
+	struct context context = {.role = role, .value = value, .within = within};
+	struct note *when = find_note(value->notes, WORD_WHEN);
+	struct passing *passing = pass(value->type, value->notes, &context);
+
+	/* What only depends on a condition: the first alternative stands for all in --explain. */
+	if (when && passing->kind == PASS_REFUSED)
+		passing = pass(value->type, when->inner, &context);
+	passing->conditional = when != NULL;
+	return passing;
+}
+
+void infer(struct service *service)
+{
+	for (unsigned i = 0; i < service->n_functions; i++) {
+		struct function *function = service->functions[i];
+		struct signature *signature = function->signature;
+		struct context context = {.role = RESULT, .value = signature->result};
+
+		function->is_skipped = find_note(function->notes, WORD_SKIP) != NULL;
+		for (unsigned j = 0; j < signature->n_params; j++)
+			signature->params[j]->passing = infer_value(signature->params[j], signature, PARAMETER);
+		signature->result->notes = function->notes;
+		signature->result->passing =
+			pass(signature->result->type, find_note(function->notes, WORD_SKIP) ? NULL : function->notes,
+			     &context);
+	}
+}
