@@ -3,14 +3,6 @@
 
 #include "world.h"
 
-/* For tests whose children make calls of their own, and with that a thread. */
-static void skip_where_children_have_no_threads(void)
-{
-#ifdef WORLD_TSAN
-	TEST_SKIP("ThreadSanitizer dies of threads made in a fork child that its parent had, too (\"dup thread\")");
-#endif
-}
-
 /* Runs the rest in a child; true there. */
 static bool in_child(pid_t *ret_child)
 {
@@ -42,7 +34,7 @@ TEST(a_child_has_its_own_connection)
 	int64_t tid, own, count;
 	pid_t child;
 
-	skip_where_children_have_no_threads();
+	world_needs_threads_in_children();
 	world = world_open("", "");
 	CHECK_OK(lab_tid(world.conn, &tid));
 	CHECK_OK(lab_thread_counter(world.conn, &count));
@@ -136,7 +128,7 @@ TEST(a_child_sees_the_parent_s_memory)
 	int64_t *block, sum;
 	pid_t child;
 
-	skip_where_children_have_no_threads();
+	world_needs_threads_in_children();
 	world = world_open("", "");
 	block = vmrpc_malloc(world.conn, 4096);
 	CHECK(block);
@@ -185,7 +177,7 @@ TEST(a_busy_process_forks)
 	struct world world;
 	pthread_t threads[3];
 
-	skip_where_children_have_no_threads();
+	world_needs_threads_in_children();
 #ifdef WORLD_ASAN
 	TEST_SKIP("AddressSanitizer's own allocator may be locked for ever in the child, until gcc 13");
 #endif
@@ -218,7 +210,7 @@ TEST(a_child_of_a_child_has_its_own_connection)
 	pid_t child, grandchild;
 	int64_t tid, next;
 
-	skip_where_children_have_no_threads();
+	world_needs_threads_in_children();
 	world = world_open("", "");
 	CHECK_OK(lab_tid(world.conn, &tid));
 	if (in_child(&child)) {

@@ -476,9 +476,13 @@ TEST(isolated_services_end_with_the_server)
 
 TEST(isolated_services_end_with_their_client)
 {
-	struct world world = world_open("isolate=fork", "");
-	unsigned n_fds = world_fds(world.server);
+	struct world world;
+	unsigned n_fds;
 
+	if (world_emulated())
+		world_needs_threads_in_children();
+	world = world_open("isolate=fork", "");
+	n_fds = world_fds(world.server);
 	for (int round = 0; round < 3; round++) {
 		pid_t client;
 

@@ -141,6 +141,16 @@ static inline bool world_emulated(void)
 	return prctl(PR_GET_CHILD_SUBREAPER, &value) < 0;
 }
 
+/* For tests that fork while they have threads, and whose children make threads in turn: by connecting. */
+static inline void world_needs_threads_in_children(void)
+{
+#ifdef WORLD_TSAN
+	TEST_SKIP("ThreadSanitizer dies of threads made in a fork child that its parent had, too (\"dup thread\")");
+#endif
+	if (world_emulated())
+		TEST_SKIP("QEMU's user mode dies of threads made in the child of a process that had some");
+}
+
 /* ---- servers ------------------------------------------------------------------------------------------------ */
 
 /* Servers are the children of a helper that was forked before there were any threads. A child that is forked while
