@@ -86,6 +86,26 @@ static inline void add(_Atomic uint64_t *counter, uint64_t n)
 
 /* ---- frames that don't fit the cell ---------------------------------------------------------------------- */
 
+/* Copies of whole words to and from memory that the peer may be writing, too: each is read once. Relaxed: ordered by
+ * the turns of the cell. */
+static void copy_out(void *shared, const void *frame, size_t size)
+{
+	_Atomic uint64_t *to = shared;
+	const uint64_t *from = frame;
+
+	for (size_t i = 0; i < size / 8; i++)
+		atomic_store_explicit(&to[i], from[i], memory_order_relaxed);
+}
+
+static void copy_in(void *frame, const void *shared, size_t size)
+{
+	const _Atomic uint64_t *from = shared;
+	uint64_t *to = frame;
+
+	for (size_t i = 0; i < size / 8; i++)
+		to[i] = atomic_load_explicit(&from[i], memory_order_relaxed);
+}
+
 /* Where a call's frame lies in the region while the call is out. */
 struct spilled {
 	unsigned char *at; /* own address */
@@ -115,8 +135,8 @@ static int spill(struct vmrpc__channel *channel, struct spilled *ret_spilled, co
 				"the heap is too full for a frame of %u bytes; connect with a larger heap=", size);
 		spilled.block = true;
 	}
-	if (!spilled.in_place && size)
-		memcpy(spilled.at, frame, size);
+	if (!spilled.in_place)
+		copy_out(spilled.at, frame, size);
 	*ret_spilled = spilled;
 	return 0;
 }
@@ -171,13 +191,14 @@ static int run_on_rpc_stack(struct vmrpc__channel *channel, vmrpc_thunk *serve, 
 {
 	struct vmrpc__session *session = channel->session;
 	struct borrowed_call call = {serve, frame, 0};
-	unsigned char *below = session->region.base + stack_pointer;
+	unsigned char *below = NULL;
 	int r = vmrpc__channel_stack(channel);
 
 	if (r < 0)
 		return r;
-	if (!vmrpc__region_holds(&session->region, stack_pointer, 0, 1) ||
-	    !vmrpc__rpc_stack_contains(&channel->stack, below - 1)) {
+	if (vmrpc__region_holds(&session->region, stack_pointer, 0, 1))
+		below = session->region.base + stack_pointer;
+	if (!below || !vmrpc__rpc_stack_contains(&channel->stack, below - 1)) {
 		vmrpc__session_end(session, -EPROTO);
 		return -EPROTO;
 	}
@@ -206,14 +227,14 @@ static int serve_spilled(struct vmrpc__channel *channel, const struct vmrpc_meth
 	if (!frame)
 		return -ENOMEM;
 	shared = session->region.base + place.offset;
-	memcpy(frame, shared, place.size);
+	copy_in(frame, shared, place.size);
 	if (flags & VMRPC__ON_STACK && session->side == VMRPC__SERVER && session->trust && session->peer_trusts)
 		status = run_on_rpc_stack(channel, method->serve, frame, place.stack_pointer);
 	else
 		status = method->serve(frame);
 	if (status == 0)
-		memcpy(shared + method->result_offset, (char *)frame + method->result_offset,
-		       place.size - method->result_offset);
+		copy_out(shared + method->result_offset, (char *)frame + method->result_offset,
+			 place.size - method->result_offset);
 	if (frame != on_stack)
 		free(frame);
 	return status;
@@ -512,8 +533,8 @@ static __attribute__((noinline)) int64_t call_spilled(struct vmrpc__channel *cha
 		return out.head;
 	}
 	if ((out.head & 0xffff) == 0 && !spilled.in_place && size > method->result_offset)
-		memcpy((char *)frame + method->result_offset, spilled.at + method->result_offset,
-		       size - method->result_offset);
+		copy_in((char *)frame + method->result_offset, spilled.at + method->result_offset,
+			size - method->result_offset);
 	unspill(channel, &spilled);
 	return out.head;
 }

@@ -499,6 +499,8 @@ TEST(a_wild_head_loses_nothing_of_ours)
 	check_all_free(&world.a);
 }
 
+/* Debug builds stop a program that frees what is not its own, and here the peer makes it so. */
+#if !defined(VMRPC_CHECK_INVARIANTS) || defined(NDEBUG)
 /* A peer that changes the ring as fast as it can, naming blocks that live. Any of them may be lost to it, and be handed
  * out twice: that is memory it can write anyway. The tables must stay what they are. */
 struct liar {
@@ -562,9 +564,6 @@ TEST(a_racing_liar_harms_no_table)
 	struct liar liar = {.world = &world};
 	pthread_t threads[3];
 
-#if defined(VMRPC_CHECK_INVARIANTS) && !defined(NDEBUG)
-	TEST_SKIP("debug builds stop a program that frees what is not its own, and here the peer makes it so");
-#endif
 	world_begin(&world, 4 * MB, 4 * MB, false);
 	CHECK_EQ(pthread_create(&threads[0], NULL, lie_without_end, &liar), 0);
 	for (unsigned i = 1; i < 3; i++)
@@ -578,5 +577,7 @@ TEST(a_racing_liar_harms_no_table)
 	CHECK_VALID(&world.a);
 	world_end(&world);
 }
+
+#endif
 
 TEST_MAIN()
