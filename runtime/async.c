@@ -67,6 +67,7 @@ static int run_one(struct vmrpc__channel *channel)
 	int status;
 
 	channel->ring_next++;
+	VMRPC__HEARS(session);
 	if (head >> 16 != VMRPC__CALL)
 		return -EPROTO;
 	if (!method || !method->serve)

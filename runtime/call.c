@@ -53,6 +53,7 @@ static inline void publish(struct vmrpc__channel *channel, uint32_t flags, uint3
 	uint32_t old;
 
 	channel->turn += VMRPC__TURN;
+	VMRPC__TELLS(channel->session);
 	atomic_store_explicit(&cell->head, (number & 0xffff) | flags << 16 | channel->cpu, memory_order_relaxed);
 	/* Release: all we wrote, for the peer's acquire of the turn. Seq-cst: its sleep bit (wait.c, sleep_on). */
 	old = atomic_exchange_explicit(&cell->state, channel->turn, memory_order_seq_cst);
@@ -346,6 +347,7 @@ void vmrpc__serve_channel(struct vmrpc__channel *channel)
 			}
 			continue;
 		}
+		VMRPC__HEARS(channel->session);
 		channel->heard = head = atomic_load_explicit(&channel->cell->head, memory_order_relaxed);
 		kind = head >> 16 & VMRPC__KIND;
 		if (vmrpc__likely(kind == VMRPC__CALL || kind == VMRPC__SYSTEM)) {
@@ -428,6 +430,7 @@ static inline int64_t await_reply(struct vmrpc__channel *channel, int64_t timeou
 				return r;
 			continue;
 		}
+		VMRPC__HEARS(channel->session);
 		channel->heard = head = atomic_load_explicit(&channel->cell->head, memory_order_relaxed);
 		kind = head >> 16 & VMRPC__KIND;
 		if (vmrpc__likely(kind == VMRPC__REPLY))

@@ -43,6 +43,24 @@
 #define VMRPC__PROBE2(name, a, b) ((void)(a), (void)(b))
 #endif
 
+/* ThreadSanitizer sees what our threads do, but not what the peer does in between, such as handing a block that one of
+ * them used to another. What we tell the peer of a session comes before what we hear from it. */
+#if defined(__SANITIZE_THREAD__)
+#define VMRPC__WITH_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define VMRPC__WITH_TSAN 1
+#endif
+#endif
+#ifdef VMRPC__WITH_TSAN
+#include <sanitizer/tsan_interface.h>
+#define VMRPC__TELLS(session) __tsan_release(session)
+#define VMRPC__HEARS(session) __tsan_acquire(session)
+#else
+#define VMRPC__TELLS(session) ((void)(session))
+#define VMRPC__HEARS(session) ((void)(session))
+#endif
+
 /* ---- error.c --------------------------------------------------------------------------------------------- */
 
 /* Stores this thread's error message and returns -error. */
