@@ -90,16 +90,6 @@ TEST(kinds_out_of_place)
 	scene_end(&scene);
 }
 
-static void await_closed(struct raw *raw, uint32_t channel)
-{
-	const int64_t give_up = world_ms() + RAW_PATIENCE_MS;
-
-	while (atomic_load(&raw_doorplate(raw, channel)->server) != raw->generations[channel] * 2) {
-		CHECK(world_ms() < give_up);
-		poll(NULL, 0, 1);
-	}
-}
-
 TEST(goodbyes_at_odd_times)
 {
 	struct scene scene = scene_begin("");
@@ -109,7 +99,7 @@ TEST(goodbyes_at_odd_times)
 
 	/* Before any call; and again, and with a call behind it, when nobody hears. */
 	raw_publish(&raw, 0, RAW_HEAD(VMRPC__BYE, 0), NULL);
-	await_closed(&raw, 0);
+	CHECK(raw_await_closed(&raw, 0));
 	raw_publish(&raw, 0, RAW_HEAD(VMRPC__BYE, 0), NULL);
 	raw_publish(&raw, 0, RAW_HEAD(VMRPC__CALL, LAB_NULL), NULL);
 	raw_open_channel(&raw, 0);
@@ -117,7 +107,7 @@ TEST(goodbyes_at_odd_times)
 	/* In a callback. */
 	CHECK_EQ(raw_call(&raw, 0, VMRPC__CALL, LAB_COUNTDOWN, words, &head), -EPROTO);
 	raw_publish(&raw, 0, RAW_HEAD(VMRPC__BYE, 0), NULL);
-	await_closed(&raw, 0);
+	CHECK(raw_await_closed(&raw, 0));
 	raw_open_channel(&raw, 0);
 	check_served(&raw, 0);
 	raw_close(&raw);

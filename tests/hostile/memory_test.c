@@ -67,17 +67,15 @@ TEST(doorplates_in_a_storm)
 	/* Each channel has one thread at a time; one more may be about to end, and the good client has passing ones. */
 	CHECK(most <= scene.quiet.threads + 2 * raw.layout.n_channels + 4);
 	/* A channel that was used so ill is as good as new once the server has let go of it. */
-	for (uint32_t channel = 0; channel < raw.layout.n_channels; channel++) {
-		struct vmrpc__doorplate *doorplate = raw_doorplate(&raw, channel);
-		const int64_t give_up = world_ms() + RAW_PATIENCE_MS;
-
-		atomic_store(&doorplate->client, 0);
-		raw_ring(&raw);
-		while (atomic_load(&doorplate->server) % 2) {
-			CHECK(world_ms() < give_up);
-			poll(NULL, 0, 1);
-		}
-	}
+	for (uint32_t channel = 0; channel < raw.layout.n_channels; channel++)
+		atomic_store(&raw_doorplate(&raw, channel)->client, 0);
+	raw_ring(&raw);
+	process_settles(scene.server.pid,
+			&(struct process_use){.threads = scene.quiet.threads,
+					      .descriptors = scene.quiet.descriptors + 2,
+					      .regions = scene.quiet.regions + 1,
+					      .maps = UINT32_MAX / 2},
+			0);
 	raw.generations[5] = atomic_load(&raw_doorplate(&raw, 5)->server) / 2 + 100;
 	raw_open_channel(&raw, 5);
 	check_served(&raw, 5);
@@ -325,6 +323,7 @@ TEST(memory_changes_its_size)
 	CHECK_EQ(fallocate(raw.memory, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t)raw.size), 0);
 	CHECK_EQ(ftruncate(raw.memory, (off_t)1 << 40), 0);
 	raw_close_channel(&raw, 0);
+	CHECK(raw_await_closed(&raw, 0));
 	raw.generations[1] = 10;
 	raw_open_channel(&raw, 1);
 	check_served(&raw, 1);
@@ -337,8 +336,7 @@ TEST(memory_changes_its_size)
 	scene_end(&scene);
 }
 
-/* ---- everything at once
- * ---------------------------------------------------------------------------------------------- */
+/* ---- everything at once -------------------------------------------------------------------------------------- */
 
 struct flipper {
 	struct raw *raw;

@@ -311,6 +311,18 @@ void raw_close_channel(struct raw *raw, uint32_t channel)
 	raw_ring(raw);
 }
 
+bool raw_await_closed(struct raw *raw, uint32_t channel)
+{
+	const int64_t give_up = now_ms() + RAW_PATIENCE_MS;
+
+	while (atomic_load(&raw_doorplate(raw, channel)->server) != raw->generations[channel] * 2) {
+		if (now_ms() > give_up)
+			return false;
+		poll(NULL, 0, 1);
+	}
+	return true;
+}
+
 static void wake(_Atomic uint32_t *word)
 {
 	syscall(SYS_futex, word, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);

@@ -85,6 +85,8 @@ struct vmrpc__doorplate *raw_doorplate(const struct raw *raw, uint32_t channel);
 /* Opens a channel on the doorplate and rings. */
 void raw_open_channel(struct raw *raw, uint32_t channel);
 void raw_close_channel(struct raw *raw, uint32_t channel);
+/* Waits until the server has let go of it. Opened before, it may never be served. */
+bool raw_await_closed(struct raw *raw, uint32_t channel);
 void raw_ring(struct raw *raw);
 
 #define RAW_HEAD(flags, number) (((uint32_t)(flags) << 16) | ((uint32_t)(number)&0xffff))
