@@ -3,12 +3,12 @@
 
 #define MB ((size_t)1 << 20)
 
-#if defined(__has_feature)
+#if defined(__SANITIZE_THREAD__)
+#define UNDER_TSAN
+#elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define UNDER_TSAN
 #endif
-#elif defined(__SANITIZE_THREAD__)
-#define UNDER_TSAN
 #endif
 
 /* What side frees when it is handed a block that the other side sees at block. */
