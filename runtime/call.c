@@ -15,6 +15,7 @@ const struct vmrpc_method vmrpc__system_methods[] = {
 	[VMRPC__SYSTEM_FLUSH] = {.name = "(flush)"},
 	[VMRPC__SYSTEM_HEAP_ADD] = {.name = "(heap setup)", .frame_size = 32},
 	[VMRPC__SYSTEM_HEAP_DROP] = {.name = "(heap destroy)", .frame_size = 8},
+	[VMRPC__SYSTEM_HEAP_OPEN] = {.name = "(heap open)", .frame_size = 8},
 };
 
 /* Bytes from..to of a frame go into the cell and come out of it unrolled: a loop costs more than its few words. */

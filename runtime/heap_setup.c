@@ -112,6 +112,12 @@ int vmrpc_heap_setup(struct vmrpc_heap **ret_heap, struct vmrpc *conn, size_t si
 		free(heap);
 		return r;
 	}
+	words[0] = heap->offset;
+	r = system_call(conn, &heap->session, VMRPC__SYSTEM_HEAP_OPEN, words);
+	if (r < 0) {
+		vmrpc_heap_destroy(heap);
+		return vmrpc__fail(-r, "could not add %zuM of heap: %s", size >> 20, strerror(-r));
+	}
 	*ret_heap = heap;
 	return 0;
 }

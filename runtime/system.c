@@ -52,13 +52,28 @@ static int heap_add(struct vmrpc__session *session, uint64_t *words)
 		free(range);
 		return r;
 	}
-	r = vmrpc__arena_add(session->arena, range->offset, size, false);
-	if (r == 0)
-		r = vmrpc__arena_add(session->arena, range->offset + size, size, true);
 	words[1] = range->offset;
 	words[2] = size;
 	words[3] = range->offset + size;
-	return r;
+	return vmrpc__arena_add(session->arena, range->offset, size, false);
+}
+
+/* Not before the client knows the heap: it could free none of the blocks that other threads of it are given. */
+static int heap_open(struct vmrpc__session *session, uint64_t offset)
+{
+	struct vmrpc__heap_range *range;
+	size_t own = 0, size = 0;
+
+	pthread_mutex_lock(&session->lock);
+	for (range = session->heaps; range && range->offset != offset; range = range->next)
+		;
+	if (range && !range->open && !range->dropping) {
+		range->open = true;
+		own = range->offset + range->size;
+		size = range->size;
+	}
+	pthread_mutex_unlock(&session->lock);
+	return own ? vmrpc__arena_add(session->arena, own, size, true) : -EINVAL;
 }
 
 /* Gives a range back to the system once neither side has anything in it. The session's lock is held. */
@@ -89,12 +104,15 @@ static void server_half_empty(void *arg)
 static int heap_drop(struct vmrpc__session *session, uint64_t offset)
 {
 	struct vmrpc__heap_range *range;
+	bool open = false;
 
 	pthread_mutex_lock(&session->lock);
 	for (range = session->heaps; range && (range->offset != offset || range->dropping); range = range->next)
 		;
-	if (range)
+	if (range) {
 		range->dropping = true;
+		open = range->open;
+	}
 	pthread_mutex_unlock(&session->lock);
 	if (!range)
 		return -EINVAL;
@@ -102,7 +120,10 @@ static int heap_drop(struct vmrpc__session *session, uint64_t offset)
 	pthread_mutex_lock(&session->lock);
 	range->client_dropped = true;
 	pthread_mutex_unlock(&session->lock);
-	vmrpc__arena_retire(session->arena, range->offset + range->size, server_half_empty, range);
+	if (open)
+		vmrpc__arena_retire(session->arena, range->offset + range->size, server_half_empty, range);
+	else
+		server_half_empty(range);
 	return 0;
 }
 
@@ -117,6 +138,8 @@ int vmrpc__system_serve(struct vmrpc__channel *channel, uint32_t number, uint64_
 		return heap_add(channel->session, words);
 	case VMRPC__SYSTEM_HEAP_DROP:
 		return heap_drop(channel->session, words[0]);
+	case VMRPC__SYSTEM_HEAP_OPEN:
+		return heap_open(channel->session, words[0]);
 	default:
 		return -ENOSYS;
 	}

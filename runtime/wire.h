@@ -63,6 +63,7 @@ enum {
 	VMRPC__SYSTEM_FLUSH = 1,     /* run what is in the ring, report the first failure */
 	VMRPC__SYSTEM_HEAP_ADD = 2,  /* words: in size; out offset and size of each side's half */
 	VMRPC__SYSTEM_HEAP_DROP = 3, /* words: in offset of the client's half, which is empty */
+	VMRPC__SYSTEM_HEAP_OPEN = 4, /* words: in offset of the client's half; both halves may be used */
 };
 
 #define VMRPC__HEAP_GRANULE ((uint64_t)64 << 10) /* heaps added later come in multiples of this */

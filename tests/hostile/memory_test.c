@@ -171,6 +171,13 @@ static int heap_add(struct raw *raw, uint64_t size, uint64_t *ret_offset)
 	return r;
 }
 
+static int heap_open(struct raw *raw, uint64_t offset)
+{
+	uint64_t words[VMRPC__CELL_WORDS] = {offset};
+
+	return raw_call(raw, 0, VMRPC__SYSTEM, VMRPC__SYSTEM_HEAP_OPEN, words, NULL);
+}
+
 static int heap_drop(struct raw *raw, uint64_t offset)
 {
 	uint64_t words[VMRPC__CELL_WORDS] = {offset};
@@ -205,15 +212,20 @@ TEST(heaps_added_and_dropped)
 	for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
 		CHECK_EQ(heap_add(&raw, sizes[i], NULL), -EINVAL);
 	CHECK_EQ(heap_add(&raw, UINT64_C(64) << 30, NULL), -ENOMEM); /* more than is reserved */
-	for (unsigned i = 0; i < sizeof wild / sizeof wild[0]; i++)
+	for (unsigned i = 0; i < sizeof wild / sizeof wild[0]; i++) {
 		CHECK_EQ(heap_drop(&raw, wild[i]), -EINVAL);
+		CHECK_EQ(heap_open(&raw, wild[i]), -EINVAL);
+	}
 	CHECK_EQ(heap_add(&raw, VMRPC__HEAP_GRANULE, &offset), 0);
 	CHECK_EQ(heap_add(&raw, VMRPC__HEAP_GRANULE, &other), 0);
 	CHECK(other >= offset + 2 * VMRPC__HEAP_GRANULE || offset >= other + 2 * VMRPC__HEAP_GRANULE);
 	CHECK_EQ(heap_drop(&raw, offset + VMRPC__HEAP_GRANULE), -EINVAL); /* the server's half */
+	CHECK_EQ(heap_open(&raw, offset), 0);
+	CHECK_EQ(heap_open(&raw, offset), -EINVAL); /* twice */
 	CHECK_EQ(heap_drop(&raw, offset), 0);
 	CHECK_EQ(heap_drop(&raw, offset), -EINVAL); /* twice */
-	CHECK_EQ(heap_drop(&raw, other), 0);
+	CHECK_EQ(heap_drop(&raw, other), 0);	    /* never opened */
+	CHECK_EQ(heap_open(&raw, other), -EINVAL);
 	for (unsigned i = 0; i < world_scaled(2000); i++)
 		CHECK_EQ(heap_add(&raw, VMRPC__HEAP_GRANULE, NULL), 0);
 	scene_check(&scene);
