@@ -18,14 +18,11 @@ const char *__tsan_default_options(void)
 	return "die_after_fork=0";
 }
 
-/* What ThreadSanitizer takes for races because it sees one process only:
- * in_child: what the only thread of a fork child does, it takes to be beside the parent's other threads.
- * churn, serve_make, serve_spilled: a block that was freed and allocated again has gone through the peer, and so has
- * the order of what was written to it. */
+/* What the only thread of a fork child does, it takes to be beside the parent's other threads. */
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {
-	return "race:^in_child$\nrace:^churn$\nrace:^serve_make$\nrace_top:^serve_spilled$\n";
+	return "race:^in_child$\n";
 }
 
 static int answer_countdown(void *arg)
