@@ -312,9 +312,13 @@ TEST(a_server_may_go_at_any_time)
 	client = fork(); /* first: it would inherit the listening socket */
 	if (client == 0) {
 		struct vmrpc *conn;
+		int r;
 
 		EVENTUALLY(exists(socket_path()));
-		_exit(-vmrpc_connect(&conn, &lab_service, "local:lab"));
+		do
+			r = vmrpc_connect(&conn, &lab_service, "local:lab");
+		while (r == -ECONNREFUSED); /* it is there, but does not listen yet */
+		_exit(-r);
 	}
 	CHECK_OK(vmrpc_server_new(&server));
 	CHECK_OK(vmrpc_server_add(server, &lab_server_service, "local:lab"));
