@@ -12,11 +12,25 @@ struct context {
 	struct signature *within;
 	enum direction direction; /* of the level above an element */
 	unsigned depth;
+	const struct function *function; /* whose parameter it is; NULL for callbacks and fields */
+	const struct service *service;
 };
 
 static struct passing *pass(struct type *type, struct note *notes, const struct context *context);
 static void infer_record(struct record *record);
 static struct passing *infer_value(struct value *value, struct signature *within, enum role role);
+
+/* Whether results of some function are freed with the one called name. */
+static bool frees_results(const struct service *service, const char *name)
+{
+	for (unsigned i = 0; i < service->n_functions; i++) {
+		const struct note *note = find_note(service->functions[i]->notes, WORD_CALLER_FREES);
+
+		if (note && note->n_args && strcmp(note->args[0], name) == 0)
+			return true;
+	}
+	return false;
+}
 
 static struct passing *new_passing(enum passing_kind kind, enum origin origin, const char *because)
 {
@@ -355,6 +369,9 @@ static struct passing *pass_pointer(struct type *type, struct note *notes, const
 	else if (bare->kind == TYPE_ARRAY)
 		length = format("%llu", (unsigned long long)bare->count);
 
+	if (lifetime && lifetime->word == WORD_CONSUMES && !has_data_words && context->role == PARAMETER &&
+	    context->function && frees_results(context->service, context->function->name))
+		return new_passing(PASS_FREED, WRITTEN, "VMRPC_CONSUMES");
 	if (said(type, notes, WORD_SHARED))
 		return new_passing(PASS_SHARED, WRITTEN, "VMRPC_SHARED");
 	if (said(type, notes, WORD_USERDATA))
@@ -521,18 +538,34 @@ static void infer_record(struct record *record)
 	record->is_inferred = true;
 }
 
-/* within: the signature of which it is a parameter; NULL for results and fields. */
-static struct passing *infer_value(struct value *value, struct signature *within, enum role role)
+static struct passing *infer_in(const struct context *context)
 {
-	struct context context = {.role = role, .value = value, .within = within};
+	struct value *value = context->value;
 	struct note *when = find_note(value->notes, WORD_WHEN);
-	struct passing *passing = pass(value->type, value->notes, &context);
+	struct passing *passing = pass(value->type, value->notes, context);
 
 	/* What only depends on a condition: the first alternative stands for all in --explain. */
 	if (when && passing->kind == PASS_REFUSED)
-		passing = pass(value->type, when->inner, &context);
+		passing = pass(value->type, when->inner, context);
 	passing->conditional = when != NULL;
 	return passing;
+}
+
+/* within: the signature of which it is a parameter; NULL for results and fields. */
+static struct passing *infer_value(struct value *value, struct signature *within, enum role role)
+{
+	const struct context context = {.role = role, .value = value, .within = within};
+
+	return infer_in(&context);
+}
+
+static struct passing *infer_param(struct value *value, struct signature *within, const struct function *function,
+				   const struct service *service)
+{
+	const struct context context = {
+		.role = PARAMETER, .value = value, .within = within, .function = function, .service = service};
+
+	return infer_in(&context);
 }
 
 void infer(struct service *service)
@@ -544,7 +577,7 @@ void infer(struct service *service)
 
 		function->is_skipped = find_note(function->notes, WORD_SKIP) != NULL;
 		for (unsigned j = 0; j < signature->n_params; j++)
-			signature->params[j]->passing = infer_value(signature->params[j], signature, PARAMETER);
+			signature->params[j]->passing = infer_param(signature->params[j], signature, function, service);
 		signature->result->notes = function->notes;
 		signature->result->passing =
 			pass(signature->result->type, find_note(function->notes, WORD_SKIP) ? NULL : function->notes,
