@@ -284,6 +284,13 @@ static struct passing *element(struct type *target, struct note *notes, const st
 	return pass(target, each ? each->inner : NULL, &inner);
 }
 
+static bool is_constant(struct type *type)
+{
+	while (!type->is_const && bare_type(type)->kind == TYPE_ARRAY)
+		type = bare_type(type)->target;
+	return type->is_const;
+}
+
 static enum direction direction_of(struct type *type, struct type *target, struct note *notes,
 				   const struct note *extent, const struct context *context)
 {
@@ -300,7 +307,7 @@ static enum direction direction_of(struct type *type, struct type *target, struc
 		return DIRECTION_OUT;
 	if (context->role == ELEMENT)
 		return context->direction;
-	if (target->is_const)
+	if (is_constant(target))
 		return DIRECTION_IN;
 	if (context->role == FIELD)
 		return DIRECTION_INOUT; /* as its struct goes */

@@ -313,7 +313,7 @@ static int outs_back(struct served *served)
 	return r;
 }
 
-/* What lies in memory that went in. */
+/* The private copy in which an address lies. */
 static const struct vmrpc__piece *piece_at(const struct served *served, const unsigned char *address)
 {
 	const struct vmrpc_method *method = served->method;
@@ -321,7 +321,7 @@ static const struct vmrpc__piece *piece_at(const struct served *served, const un
 	for (uint32_t i = 0; i < method->n_passes; i++) {
 		const struct vmrpc__piece *piece = &served->pieces[method->passes[i]];
 
-		if (method->passes[i] < method->n_params && piece->mine &&
+		if (method->passes[i] < method->n_params && piece->mine != piece->shared &&
 		    (uintptr_t)address - (uintptr_t)piece->mine <= piece->size)
 			return piece;
 	}
@@ -381,13 +381,13 @@ static int result_back(struct served *served, const struct vmrpc_pass *pass, uns
 	*ret_word = 0;
 	if (!address)
 		return 0;
+	if (vmrpc__in_region(served->session, address)) {
+		*ret_word = vmrpc__to_word(served->session, address);
+		return 0;
+	}
 	piece = piece_at(served, address);
 	if (piece) {
 		*ret_word = vmrpc__to_word(served->session, piece->shared + (address - piece->mine));
-		return 0;
-	}
-	if (vmrpc__in_region(served->session, address)) {
-		*ret_word = vmrpc__to_word(served->session, address);
 		return 0;
 	}
 	if (pass->kind != VMRPC_PASS_DATA) /* INTO, SHARED: it has to */

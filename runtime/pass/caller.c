@@ -401,30 +401,33 @@ static int result_back(struct passing *passing, const struct vmrpc_pass *pass, u
 	return 0;
 }
 
-/* Copies outs to where the caller wants them, those first that tell the lengths of others. */
-static int outs_back(struct passing *passing)
+/* Copies an out to where the caller wants it. */
+static int out_back(struct passing *passing, uint32_t field)
 {
-	const struct vmrpc_method *method = passing->method;
-	int64_t success = 1;
-	int r = 0;
+	const struct vmrpc_pass *pass = passing->method->frame->fields[field].pass;
+	struct vmrpc__piece *piece = &passing->pieces[field];
+	uint64_t size;
 
-	if (method->success && vmrpc__evaluate(&passing->view, method->success, &success) < 0)
-		success = 0;
-	for (uint32_t i = 0; i < method->n_passes && success && r == 0; i++) {
-		const uint32_t field = method->passes[i];
-		const struct vmrpc_pass *pass = method->frame->fields[field].pass;
-		struct vmrpc__piece *piece = &passing->pieces[field];
-		uint64_t size;
+	if (!piece->mine || piece->mine == piece->shared || pass->kind == VMRPC_PASS_SCRATCH ||
+	    !(pass->direction & VMRPC_GOES_OUT))
+		return 0;
+	size = vmrpc__measure_after(&passing->view, pass, piece->shared, piece->size);
+	if (pass->each)
+		return handles_back(passing, pass->each, piece->mine, piece->shared, size);
+	memcpy(piece->mine, piece->shared, size);
+	return 0;
+}
 
-		if (field >= method->n_params || !piece->mine || piece->mine == piece->shared ||
-		    pass->kind == VMRPC_PASS_SCRATCH || !(pass->direction & VMRPC_GOES_OUT))
-			continue;
-		size = vmrpc__measure_after(&passing->view, pass, piece->shared, piece->size);
-		if (pass->each)
-			r = handles_back(passing, pass->each, piece->mine, piece->shared, size);
-		else
-			memcpy(piece->mine, piece->shared, size);
-	}
+static int pointer_back(struct passing *passing, uint32_t field)
+{
+	const struct vmrpc_field *slot = &passing->method->frame->fields[field];
+	const uint64_t word = vmrpc__slot_get(passing->words, slot);
+	uint64_t value = 0;
+	int r;
+
+	r = slot->pass->kind == VMRPC_PASS_HANDLE ? handle_back(passing, slot->pass, word, &value)
+						  : result_back(passing, slot->pass, word, &value);
+	vmrpc__slot_set(passing->frame, slot, value);
 	return r;
 }
 
@@ -447,26 +450,25 @@ static void forget_closed(struct passing *passing)
 	}
 }
 
+/* In the order of the tables: first what tells the lengths of others. */
 static int finish(struct passing *passing)
 {
 	const struct vmrpc_method *method = passing->method;
+	int64_t success = 1;
 	int r = 0;
 
 	memcpy(passing->frame + method->result_offset, passing->words + method->result_offset,
 	       method->frame_size - method->result_offset);
+	if (method->success && vmrpc__evaluate(&passing->view, method->success, &success) < 0)
+		success = 0;
 	for (uint32_t i = 0; i < method->n_passes && r == 0; i++) {
-		const struct vmrpc_field *slot = &method->frame->fields[method->passes[i]];
-		uint64_t word, value;
+		const uint32_t field = method->passes[i];
 
-		if (method->passes[i] < method->n_params)
-			continue;
-		word = vmrpc__slot_get(passing->words, slot);
-		r = slot->pass->kind == VMRPC_PASS_HANDLE ? handle_back(passing, slot->pass, word, &value)
-							  : result_back(passing, slot->pass, word, &value);
-		vmrpc__slot_set(passing->frame, slot, r == 0 ? value : 0);
+		if (field >= method->n_params)
+			r = pointer_back(passing, field);
+		else if (success)
+			r = out_back(passing, field);
 	}
-	if (r == 0)
-		r = outs_back(passing);
 	forget_closed(passing);
 	return r;
 }
