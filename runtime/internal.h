@@ -135,6 +135,11 @@ struct vmrpc__session {
 	uint32_t *callbacks; /* our callback's number at the client, or UINT32_MAX */
 	/* Client: why the server refuses a method: a positive errno, or 0. */
 	uint8_t *verdicts;
+	/* And what the first of those look like there that differ. */
+	struct {
+		uint32_t method;
+		char *text;
+	} layouts[VMRPC__LAYOUTS];
 
 	pthread_mutex_t lock; /* of all below */
 	pthread_cond_t threads_gone;

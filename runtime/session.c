@@ -192,6 +192,8 @@ void vmrpc__session_unref(struct vmrpc__session *session)
 	free(session->methods);
 	free(session->callbacks);
 	free(session->verdicts);
+	for (unsigned i = 0; i < VMRPC__LAYOUTS; i++)
+		free(session->layouts[i].text);
 	pthread_mutex_destroy(&session->lock);
 	pthread_cond_destroy(&session->threads_gone);
 	free(session);

@@ -71,6 +71,22 @@ static int explain(const struct vmrpc_service *service, const struct vmrpc_metho
 	}
 }
 
+/* Why the server does not take this method from us at all. */
+static int explain_verdict(const struct vmrpc__session *session, const struct vmrpc_service *service, uint32_t index)
+{
+	const struct vmrpc_method *method = &service->methods[index];
+
+	for (unsigned i = 0; session->verdicts[index] == EPROTONOSUPPORT && i < VMRPC__LAYOUTS; i++)
+		if (session->layouts[i].method == index && session->layouts[i].text && *session->layouts[i].text &&
+		    method->layout)
+			return vmrpc__fail(
+				EPROTONOSUPPORT,
+				"%s.%s differs: here it is \"%.380s\", at the server \"%.380s\"; build both sides from "
+				"one header",
+				service->name, method->name, method->layout, session->layouts[i].text);
+	return explain(service, method, false, -session->verdicts[index]);
+}
+
 /* The same for a call that got no answer. */
 static int explain_lost(const struct vmrpc_service *service, const struct vmrpc_method *method, int error)
 {
@@ -131,8 +147,7 @@ static __attribute__((noinline)) int call_slowly(struct vmrpc *conn, const struc
 		if (r < 0)
 			return r;
 		if (kind == VMRPC__CALL && number < service->n_methods && channel->session->verdicts[number]) {
-			r = -channel->session->verdicts[number];
-			return explain(service, method, false, r);
+			return explain_verdict(channel->session, service, number);
 		}
 		r = call_on(channel, kind, number, method, frame, timeout_of(conn, method));
 		if (r == 0 || refused_here())
@@ -155,7 +170,7 @@ static __attribute__((noinline)) int failed(struct vmrpc *conn, const struct vmr
 	if (lost())
 		return explain_lost(service, method, error);
 	if (channel->session->verdicts[index] && !channel->earlier)
-		error = -channel->session->verdicts[index];
+		return explain_verdict(channel->session, service, index);
 	return explain(service, method, channel->earlier, error);
 }
 
@@ -171,7 +186,7 @@ static __attribute__((noinline)) int post(struct vmrpc *conn, const struct vmrpc
 			return r;
 	}
 	if (vmrpc__unlikely(channel->session->verdicts[index]))
-		return explain(service, method, false, -channel->session->verdicts[index]);
+		return explain_verdict(channel->session, service, index);
 	/* A frame too large for a cell of the ring is waited for: order and result are the same. */
 	if (method->frame_size > VMRPC__CELL_WORDS * 8)
 		return call_slowly(conn, service, VMRPC__CALL, index, method, frame);
