@@ -175,8 +175,8 @@ static int offer_methods(struct vmrpc__session *session, const struct vmrpc_meth
 	return 0;
 }
 
-/* Asks what methods look like there that have another signature or layout here, for those who will call them. A few will
- * do: whoever sees one understands. */
+/* Asks what methods look like there that have another signature or layout here, for those who will call them. A few
+ * will do: whoever sees one understands. */
 static int learn_layouts(struct vmrpc__session *session, int64_t deadline)
 {
 	const struct vmrpc_service *service = session->service;

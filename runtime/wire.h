@@ -147,7 +147,7 @@ enum vmrpc__message_kind {
 #define VMRPC__CPUS		   1024
 #define VMRPC__METHODS_PER_MESSAGE 128
 #define VMRPC__LAYOUTS		   16 /* a client may ask for */
-#define VMRPC__PLACE_ROUNDS	   4 /* tries to find one address for both */
+#define VMRPC__PLACE_ROUNDS	   4  /* tries to find one address for both */
 
 enum {
 	VMRPC__HELLO_MAP_ANY = 1 << 0,	 /* do not look for one address */

@@ -1,8 +1,11 @@
 /* What both generated .c files have in common: frames, assertions, tables. The templates look like their output. */
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "stages.h"
+
+#define IDENTIFIER "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789"
 
 void emit_origin(struct text *out, const struct function *function)
 {
@@ -61,6 +64,55 @@ void emit_top(struct text *out, const struct service *service, const char *what)
 		separator = ", ";
 	}
 	add(out, "; changes would be lost. */\n");
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The functions' names that some line "#define NAME(" hides, in the order of the alphabet. */
+static const char **hidden_names(const struct service *service, unsigned *ret_n)
+{
+	const char **names = allocate((service->n_functions + 1) * sizeof *names), **hidden = NULL;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < service->n_functions; i++)
+		names[i] = service->functions[i]->name;
+	qsort(names, service->n_functions, sizeof *names, compare_names);
+	for (unsigned i = 0; i < service->n_dependencies; i++) {
+		const char *at = read_file(service->dependencies[i]);
+
+		while (at && (at = strstr(at, "define"))) {
+			const char *name = at += strlen("define"), **found;
+			size_t length;
+
+			name += strspn(name, " \t");
+			length = strspn(name, IDENTIFIER);
+			if (name == at || name[length] != '(')
+				continue;
+			name = copy_of(name, length);
+			found = bsearch(&name, names, service->n_functions, sizeof *names, compare_names);
+			if (found && (!n || strcmp(hidden[n - 1], *found) != 0))
+				APPEND(hidden, n, *found);
+		}
+	}
+	if (n)
+		qsort(hidden, n, sizeof *hidden, compare_names);
+	*ret_n = n;
+	return hidden;
+}
+
+void emit_undefs(struct text *out, const struct service *service)
+{
+	unsigned n;
+	const char **hidden = hidden_names(service, &n);
+
+	if (n)
+		add(out, "\n/* Macros in the way of functions. */\n");
+	for (unsigned i = 0; i < n; i++)
+		if (!i || strcmp(hidden[i], hidden[i - 1]) != 0)
+			add(out, "#undef %s\n", hidden[i]);
 }
 
 static const char *clean_name(const struct record *record)

@@ -148,6 +148,7 @@ void emit_client(struct text *out, const struct service *service)
 	emit_top(out, service, "the client's side, a stub for each function.");
 	add(out, "#include <errno.h>\n#include <stddef.h>\n#include <stdlib.h>\n#include <string.h>\n\n");
 	add(out, "#include \"%s.rpc.h\"\n", service->name);
+	emit_undefs(out, service);
 	emit_frames(out, service);
 	emit_clean(out, service, false);
 	emit_service(out, service, false);

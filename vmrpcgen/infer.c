@@ -584,7 +584,10 @@ void infer(struct service *service)
 
 		function->is_skipped = find_note(function->notes, WORD_SKIP) != NULL;
 		for (unsigned j = 0; j < signature->n_params; j++)
-			signature->params[j]->passing = infer_param(signature->params[j], signature, function, service);
+			signature->params[j]->passing =
+				function->is_skipped
+					? new_passing(PASS_SKIPPED, WRITTEN, "VMRPC_SKIP: the stub only fails")
+					: infer_param(signature->params[j], signature, function, service);
 		signature->result->notes = function->notes;
 		signature->result->passing =
 			pass(signature->result->type, find_note(function->notes, WORD_SKIP) ? NULL : function->notes,

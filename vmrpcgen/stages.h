@@ -116,6 +116,8 @@ void emit_method_tables(struct text *out, const struct function *function);
 
 /* emit.c: what client and server have in common. emit_header.c, emit_client.c, emit_server.c: one file each. */
 void emit_top(struct text *out, const struct service *service, const char *what);
+/* Undefines macros that are called as functions are, so that the functions can be defined and called. */
+void emit_undefs(struct text *out, const struct service *service);
 void emit_frames(struct text *out, const struct service *service);
 void emit_clean(struct text *out, const struct service *service, bool results);
 void emit_service(struct text *out, const struct service *service, bool serves);
