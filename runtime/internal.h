@@ -68,7 +68,7 @@ int vmrpc__fail(int error, const char *format, ...) __attribute__((format(printf
 /* The same, putting words before the message there is. */
 int vmrpc__fail_because(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void vmrpc__error_reset(void);
-/* Hands a failure to the handler; by default it is printed, with what could be done about it, and the process aborts. */
+/* Hands a failure to the handler; the default one prints it, with what could be done about it, and aborts. */
 void vmrpc__failed(const struct vmrpc_failure *failure, const char *advice);
 
 /* ---- region.c -------------------------------------------------------------------------------------------- */
@@ -108,7 +108,7 @@ struct vmrpc__counters { /* written by one thread, read by any */
 struct vmrpc__heap_range { /* server: a heap added by vmrpc_heap_setup */
 	struct vmrpc__session *session;
 	size_t offset, size; /* client's half; the server's half follows */
-	bool open; /* the server allocates from its half */
+	bool open;	     /* the server allocates from its half */
 	bool dropping, client_dropped, server_empty;
 	struct vmrpc__heap_range *next;
 };
