@@ -68,7 +68,8 @@ read_headers() {
 				else helped++
 			}
 			/^[^ ].*:[0-9]+: / { count(); in_function = 1; asked = suggested = unsuggested = 0 }
-			/^    inline: |^    a variable: / { in_function = 0 }
+			/^[^ ].*:[0-9]+: fields of |^    inline: |^    a variable: / { in_function = 0 }
+			/^    .* refused   fields of .*; see below$/ { suggested++ } # there
 			/^    .* refused   / {
 				asked++
 				if ($0 !~ / refused   *[^ ].* [^ ]/) print header ": no reason: " $0 >>wrong
