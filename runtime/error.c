@@ -64,14 +64,8 @@ void vmrpc_set_failure_handler(vmrpc_failure_handler *handler, void *userdata)
 	pthread_mutex_unlock(&handler_lock);
 }
 
-void vmrpc_stub_failed(const struct vmrpc_service *service, uint32_t index, int error)
+void vmrpc__failed(const struct vmrpc_failure *failure, const char *advice)
 {
-	struct vmrpc_failure failure = {
-		.service = service->name,
-		.method = index < service->n_methods ? service->methods[index].name : "?",
-		.error = error,
-		.message = vmrpc_error_message(),
-	};
 	vmrpc_failure_handler *call;
 	void *userdata;
 
@@ -80,12 +74,25 @@ void vmrpc_stub_failed(const struct vmrpc_service *service, uint32_t index, int 
 	userdata = current_userdata;
 	pthread_mutex_unlock(&handler_lock);
 	if (call) {
-		call(&failure, userdata);
+		call(failure, userdata);
 		return;
 	}
-	fprintf(stderr,
-		"vmrpc: the call of %s in service %s failed: %s (%s), and the function has no way to say so. "
-		"Annotate it with VMRPC_ON_FAIL, call %s_rpc, or set a failure handler.\n",
-		failure.method, failure.service, strerror(-error), failure.message, failure.method);
+	fprintf(stderr, "vmrpc: the call of %s in service %s failed: %s (%s). %s, or set a failure handler.\n",
+		failure->method, failure->service, strerror(-failure->error), failure->message, advice);
 	abort();
+}
+
+void vmrpc_stub_failed(const struct vmrpc_service *service, uint32_t index, int error)
+{
+	struct vmrpc_failure failure = {
+		.service = service->name,
+		.method = index < service->n_methods ? service->methods[index].name : "?",
+		.error = error,
+		.message = vmrpc_error_message(),
+	};
+	char advice[512];
+
+	snprintf(advice, sizeof advice,
+		 "The function has no way to say so: annotate it with VMRPC_ON_FAIL, call %s_rpc", failure.method);
+	vmrpc__failed(&failure, advice);
 }

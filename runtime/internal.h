@@ -68,6 +68,8 @@ int vmrpc__fail(int error, const char *format, ...) __attribute__((format(printf
 /* The same, putting words before the message there is. */
 int vmrpc__fail_because(int error, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void vmrpc__error_reset(void);
+/* Hands a failure to the handler; the default one prints it, with what could be done about it, and aborts. */
+void vmrpc__failed(const struct vmrpc_failure *failure, const char *advice);
 
 /* ---- region.c -------------------------------------------------------------------------------------------- */
 

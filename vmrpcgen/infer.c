@@ -2,19 +2,9 @@
  * could be written. It never guesses: what is right only perhaps is asked. */
 #include <string.h>
 
-#include "stages.h"
+#include "infer.h"
 
-enum role { PARAMETER, RESULT, FIELD, ELEMENT };
-
-struct context {
-	enum role role;
-	struct value *value; /* whose level this is, for names and suggestions */
-	struct signature *within;
-	enum direction direction; /* of the level above an element */
-	unsigned depth;
-	const struct function *function; /* whose parameter it is; NULL for callbacks and fields */
-	const struct service *service;
-};
+#define N(array) (sizeof(array) / sizeof *(array))
 
 static struct passing *pass(struct type *type, struct note *notes, const struct context *context);
 static void infer_record(struct record *record);
@@ -30,22 +20,6 @@ static bool frees_results(const struct service *service, const char *name)
 			return true;
 	}
 	return false;
-}
-
-static struct passing *new_passing(enum passing_kind kind, enum origin origin, const char *because)
-{
-	struct passing *passing = allocate(sizeof *passing);
-
-	*passing = (struct passing){.kind = kind, .origin = origin, .because = because};
-	return passing;
-}
-
-static struct passing *refuse(const char *write, const char *because)
-{
-	struct passing *passing = new_passing(PASS_REFUSED, REFUSED, because);
-
-	passing->write = write;
-	return passing;
 }
 
 /* A word said of the type itself: on its typedefs, or on the struct, here or pointed to. */
@@ -100,121 +74,6 @@ static const enum word extents[] = {WORD_COUNT, WORD_SIZE,	WORD_STRING,   WORD_S
 				    WORD_END,	WORD_COUNT_OUT, WORD_SIZE_OUT, WORD_STRING_OUT, WORD_RANGE};
 static const enum word lifetimes[] = {WORD_RETAINED,   WORD_CONSUMES, WORD_DISPOSED_BY, WORD_CALLER_FREES,
 				      WORD_LIVES_WITH, WORD_BORROWED, WORD_STATIC,	WORD_OWNED};
-#define N(array) (sizeof(array) / sizeof *(array))
-
-static bool looks_like(const char *name, const char *const *hints, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++)
-		if (strstr(name, hints[i]))
-			return true;
-	return false;
-}
-
-static bool looks_like_count(const struct value *value)
-{
-	static const char *const hints[] = {"len",   "size",  "count", "num",  "cap",  "max",
-					    "nbyte", "nmemb", "Len",   "Size", "Count"};
-
-	return is_integer(value->type) && (strcmp(value->name, "n") == 0 || starts_with(value->name, "n_") ||
-					   looks_like(value->name, hints, N(hints)));
-}
-
-/* The parameter or field right behind it that looks like its length; NULL without. */
-static const char *count_behind(const struct context *context)
-{
-	const struct signature *within = context->within;
-
-	for (unsigned i = 0; within && i + 1 < within->n_params; i++)
-		if (within->params[i] == context->value && looks_like_count(within->params[i + 1]))
-			return within->params[i + 1]->name;
-	return NULL;
-}
-
-static bool has_callback(const struct context *context)
-{
-	for (unsigned i = 0; context->within && i < context->within->n_params; i++) {
-		struct type *type = bare_type(context->within->params[i]->type);
-
-		if (type->kind == TYPE_POINTER && bare_type(type->target)->kind == TYPE_FUNCTION)
-			return true;
-	}
-	return false;
-}
-
-static const char *lifetime_to_suggest(struct type *target)
-{
-	return target->is_const ? "VMRPC_BORROWED" : "VMRPC_CALLER_FREES(free)";
-}
-
-/* The likeliest words; the reader decides. */
-static const char *words_to_write(struct type *target, const struct context *context)
-{
-	static const char *const out_names[] = {"out", "ret", "res", "Out", "dst", "dest"};
-	static const char *const user_names[] = {"user", "arg", "opaque", "closure", "ctx", "cookie", "priv", "baton"};
-	struct type *bare = bare_type(target);
-	const char *count = count_behind(context), *n = count ? count : "n";
-	const char *direction = context->role == FIELD || context->role == RESULT || target->is_const ? ""
-				: looks_like(context->value->name, out_names, N(out_names))	      ? "VMRPC_OUT "
-				: is_scalar(bare) && !is_character(target) && !count		      ? "VMRPC_OUT "
-												      : "VMRPC_INOUT ";
-
-	if (context->role == RESULT) {
-		if (is_character(target))
-			return format("VMRPC_STRING %s", lifetime_to_suggest(target));
-		if (bare->kind == TYPE_VOID)
-			return format("VMRPC_SIZE(n) %s", lifetime_to_suggest(target));
-		if (bare->kind == TYPE_POINTER)
-			return format("VMRPC_COUNT(n) VMRPC_EACH(...) %s", lifetime_to_suggest(target));
-		return lifetime_to_suggest(target);
-	}
-	if (is_character(target)) {
-		if (bare->name && strcmp(bare->name, "char") != 0)
-			return format("%sVMRPC_SIZE(%s)", direction, n);
-		if (target->is_const)
-			return count ? format("VMRPC_COUNT(%s)", n) : "VMRPC_STRING";
-		return count ? format("VMRPC_STRING_OUT(%s)", n) : format("%sVMRPC_STRING", direction);
-	}
-	if (bare->kind == TYPE_VOID)
-		return !target->is_const && !count &&
-				       (has_callback(context) ||
-					looks_like(context->value->name, user_names, N(user_names)))
-			       ? "VMRPC_USERDATA"
-			       : format("%sVMRPC_SIZE(%s)", direction, n);
-	if (bare->kind == TYPE_POINTER) {
-		struct type *inner = bare->target;
-
-		if (is_character(inner))
-			return format("%sVMRPC_EACH(VMRPC_STRING%s)",
-				      starts_with(direction, "VMRPC_I") ? "VMRPC_OUT " : direction,
-				      target->is_const || inner->is_const ? "" : " VMRPC_CALLER_FREES(free)");
-		return format("%sVMRPC_EACH(...)", *direction ? "VMRPC_OUT " : "");
-	}
-	if (count)
-		return format("%sVMRPC_COUNT(%s)", direction, n);
-	return *direction ? copy_of(direction, strlen(direction) - 1) : "VMRPC_COUNT(1)";
-}
-
-static const char *name_of(const struct context *context)
-{
-	return context->role == RESULT	  ? "the result"
-	       : context->role == ELEMENT ? format("what '%s' points to", context->value->name)
-					  : format("'%s'", context->value->name);
-}
-
-static struct passing *ask(struct type *type, struct type *target, const struct context *context, const char *what)
-{
-	const char *words = words_to_write(target, context);
-	const char *because = format("%s is '%s', and nothing says %s", name_of(context), type_text(type), what);
-
-	if (context->role == ELEMENT)
-		return refuse(format("%s VMRPC_EACH(%s)", declaration(context->value->type, context->value->name),
-				     is_character(target) ? "VMRPC_STRING" : words),
-			      because);
-	if (context->role == RESULT)
-		return refuse(format("%s", words), because);
-	return refuse(format("%s %s", declaration(context->value->type, context->value->name), words), because);
-}
-
 static void infer_signature(struct signature *signature)
 {
 	for (unsigned i = 0; i < signature->n_params; i++)
@@ -325,7 +184,7 @@ static struct passing *pass_data(struct type *type, struct type *target, struct 
 			   said(type, notes, WORD_ONLY);
 	enum direction direction = direction_of(type, target, notes, extent, context);
 	struct type *bare = bare_type(target);
-	struct passing *passing;
+	struct passing *passing, *doubted = NULL;
 
 	if (!extent && !length && (bare->kind == TYPE_VOID || is_character(target)))
 		return ask(type, target, context, "how much it points to");
@@ -336,7 +195,16 @@ static struct passing *pass_data(struct type *type, struct type *target, struct 
 	if (bare->kind == TYPE_RECORD && !bare->record->is_complete && !extent)
 		return refuse(NULL, format("%s points to an incomplete type: nobody here knows how large it is",
 					   name_of(context)));
+	if (!words && !length && context->role != RESULT) {
+		doubted = doubt(type, target, context);
+		if (doubted && bare_type(type)->kind != TYPE_POINTER)
+			return doubted;
+	}
 	passing = new_passing(PASS_DATA, words || extent ? WRITTEN : INFERRED, NULL);
+	if (doubted) {
+		passing->doubt = doubted->because;
+		passing->write = doubted->write;
+	}
 	passing->direction = direction;
 	passing->extent = extent;
 	passing->lifetime = lifetime;
@@ -347,12 +215,19 @@ static struct passing *pass_data(struct type *type, struct type *target, struct 
 	passing->each = element(target, notes, context, direction);
 	if (passing->each->kind == PASS_REFUSED)
 		return passing->each;
-	if (!words && !length && context->role == PARAMETER && count_behind(context) && target->is_const)
-		warning(context->value->at,
-			format("%s VMRPC_COUNT(%s), or VMRPC_COUNT(1)",
-			       declaration(context->value->type, context->value->name), count_behind(context)),
-			"'%s' is taken as one element, though '%s' looks like its length", context->value->name,
-			count_behind(context));
+	return passing;
+}
+
+static struct passing *pass_incomplete(struct record *record, const struct note *lifetime,
+				       const struct context *context)
+{
+	struct passing *passing;
+
+	if (header_of(record))
+		return refuse(format("#include <%s>", header_of(record)),
+			      format("%s is no handle, but '%s' is incomplete here", name_of(context), record->name));
+	passing = new_passing(PASS_HANDLE, INFERRED, "it points to an incomplete type");
+	passing->lifetime = lifetime;
 	return passing;
 }
 
@@ -396,7 +271,7 @@ static struct passing *pass_pointer(struct type *type, struct note *notes, const
 	if (is_stream(target) && !has_data_words)
 		return with(new_passing(PASS_STREAM, INFERRED, "a FILE stays at the caller"), lifetime);
 	if (what->kind == TYPE_RECORD && !what->record->is_complete && !has_data_words)
-		return with(new_passing(PASS_HANDLE, INFERRED, "it points to an incomplete type"), lifetime);
+		return pass_incomplete(what->record, lifetime, context);
 	if (what->kind == TYPE_RECORD && what->record->is_inferring && !has_data_words && context->role == FIELD) {
 		struct passing *passing =
 			new_passing(PASS_DATA, INFERRED, "it points to its own kind, and is followed");
@@ -575,8 +450,34 @@ static struct passing *infer_param(struct value *value, struct signature *within
 	return infer_in(&context);
 }
 
+/* Functions that return a T *, or store one in a T **, make objects of T, unless they say how long a value lives. */
+static void find_makers(struct service *service)
+{
+	for (unsigned i = 0; i < service->n_functions; i++) {
+		const struct function *function = service->functions[i];
+		const struct signature *signature = function->signature;
+		struct type *target = bare_type(signature->result->type)->target;
+		bool takes_one = false;
+
+		for (unsigned j = 0; j < signature->n_params; j++) {
+			struct type *param = bare_type(signature->params[j]->type)->target;
+			struct type *inner = param ? bare_type(param)->target : NULL;
+
+			takes_one |= param && target && !param->is_const && bare_type(param)->kind == TYPE_RECORD &&
+				     bare_type(param)->record == bare_type(target)->record;
+			if (inner && !inner->is_const && bare_type(inner)->kind == TYPE_RECORD &&
+			    bare_type(param)->kind == TYPE_POINTER && !signature->params[j]->notes)
+				bare_type(inner)->record->made_by = function->name;
+		}
+		if (target && !target->is_const && !takes_one && bare_type(target)->kind == TYPE_RECORD &&
+		    !first_of(signature->result->type, function->notes, lifetimes, N(lifetimes)))
+			bare_type(target)->record->made_by = function->name;
+	}
+}
+
 void infer(struct service *service)
 {
+	find_makers(service);
 	for (unsigned i = 0; i < service->n_functions; i++) {
 		struct function *function = service->functions[i];
 		struct signature *signature = function->signature;

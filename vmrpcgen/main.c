@@ -31,7 +31,12 @@ static const char usage[] =
 	"  --depfile FILE  what the result depends on, for make and ninja\n"
 	"  --explain       write nothing; say what will happen to each parameter, and why\n"
 	"  --suggest       write nothing; print the annotations that are missing\n"
-	"  -- CFLAGS       for the compiler that reads the headers: -I, -D, -std, ...\n";
+	"  -- CFLAGS       for the compiler that reads the headers: -I, -D, -std, ...\n"
+	"\n"
+	"usage: vmrpcgen --replaces LIBRARY [-o DIR] --name NAME OBJECT...\n"
+	"\n"
+	"Writes NAME.replacement.c and NAME.replacement.map, which make of the client's objects a shared library with\n"
+	"the symbols and versions of LIBRARY. In CMake, vmrpc_generate(... REPLACES ...) does all of it.\n";
 
 static void complain(const char *what, const char *word)
 {
@@ -103,8 +108,8 @@ static const char *value_of_option(int argc, char **argv, int *i)
 
 static void read_arguments(int argc, char **argv, struct options *options, struct service *service)
 {
-	const char **sidecars = NULL;
-	unsigned n_sidecars = 0;
+	const char **sidecars = NULL, **files = NULL;
+	unsigned n_sidecars = 0, n_files = 0;
 	int i;
 
 	for (i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
@@ -122,6 +127,8 @@ static void read_arguments(int argc, char **argv, struct options *options, struc
 			options->explain = true;
 		else if (strcmp(word, "--suggest") == 0)
 			options->suggest = true;
+		else if (strcmp(word, "--replaces") == 0)
+			options->replaces = value_of_option(argc, argv, &i);
 		else if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
 			fputs(usage, stdout);
 			exit(0);
@@ -131,18 +138,27 @@ static void read_arguments(int argc, char **argv, struct options *options, struc
 		} else if (*word == '-')
 			complain("what is ", word);
 		else
-			add_header(service, word, false);
+			APPEND(files, n_files, word);
 	}
 	for (i++; i < argc; i++)
 		APPEND(options->flags, options->n_flags, argv[i]);
+	if (options->name && !is_identifier(options->name))
+		complain("a service's name must be a C identifier, not ", options->name);
+	if (options->replaces) {
+		options->objects = files;
+		options->n_objects = n_files;
+		if (!options->name || !n_files)
+			complain("--replaces needs --name and objects", "");
+		return;
+	}
+	for (unsigned j = 0; j < n_files; j++)
+		add_header(service, files[j], false);
 	if (!service->n_headers)
 		complain("which header?", "");
 	for (unsigned j = 0; j < n_sidecars; j++)
 		add_header(service, sidecars[j], true);
 	for (unsigned j = 0; j < service->n_headers; j++)
 		service->headers[j].include = include_name(service->headers[j].real, options);
-	if (options->name && !is_identifier(options->name))
-		complain("a service's name must be a C identifier, not ", options->name);
 }
 
 /* annotate.h as it was installed or unpacked with this program, where the flags lead to no other. */
@@ -175,7 +191,7 @@ static void name_service(struct service *service, const struct options *options)
 }
 
 /* Whole or not at all. */
-static void write_file(const char *path, const struct text *text)
+void write_file(const char *path, const struct text *text)
 {
 	char *temporary = format("%s.new", path);
 	FILE *file = fopen(temporary, "w");
@@ -187,6 +203,12 @@ static void write_file(const char *path, const struct text *text)
 	}
 }
 
+static void make_folder(const char *path)
+{
+	if (strcmp(path, ".") != 0 && mkdir(path, 0777) < 0 && errno != EEXIST)
+		error((struct location){.file = path}, NULL, "%s", strerror(errno));
+}
+
 static void write_all(const struct service *service, const struct options *options)
 {
 	static const struct {
@@ -194,10 +216,9 @@ static void write_all(const struct service *service, const struct options *optio
 		void (*emit)(struct text *out, const struct service *service);
 	} outputs[] = {{"rpc.h", emit_header}, {"client.c", emit_client}, {"server.c", emit_server}};
 
-	if (strcmp(options->output, ".") != 0 && mkdir(options->output, 0777) < 0 && errno != EEXIST) {
-		error((struct location){.file = options->output}, NULL, "%s", strerror(errno));
+	make_folder(options->output);
+	if (count_errors())
 		return;
-	}
 	for (unsigned i = 0; i < 3; i++) {
 		struct text out = {0};
 
@@ -234,6 +255,12 @@ int main(int argc, char **argv)
 	struct service service = {0};
 
 	read_arguments(argc, argv, &options, &service);
+	if (options.replaces) {
+		make_folder(options.output);
+		if (count_errors() == 0)
+			replace(&options);
+		return report(stderr) ? 1 : 0;
+	}
 	add_own_headers(&options);
 	if (count_errors() == 0)
 		understand(&service, &options);

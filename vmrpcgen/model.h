@@ -78,9 +78,10 @@ struct record {
 	struct note *notes;
 	/* what later stages find out */
 	bool is_inferring, is_inferred, has_pointers, has_atomics;
-	unsigned mark;	    /* of the last walk that came by */
-	unsigned number;    /* of those that frames hold, from 1 in the order they are met */
-	unsigned described; /* in the words of which method */
+	unsigned mark;	     /* of the last walk that came by */
+	unsigned number;     /* of those that frames hold, from 1 in the order they are met */
+	unsigned described;  /* in the words of which method */
+	const char *made_by; /* a function that returns a pointer to it */
 };
 
 struct enumeration {
@@ -249,7 +250,8 @@ struct passing {
 	struct passing *each;	     /* what each element is */
 	bool nonnull, conditional;
 	const char *because; /* of what was inferred or refused */
-	const char *write;   /* what to write instead, of what was refused */
+	const char *doubt;   /* why what was inferred by the rule may be wrong; NULL: it is not */
+	const char *write;   /* what to write instead, of what was refused or is in doubt */
 };
 
 /* The frame of a method. */

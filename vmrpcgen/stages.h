@@ -13,6 +13,9 @@ struct options {
 	bool explain, suggest;
 	const char **flags; /* for the compiler */
 	unsigned n_flags;
+	const char *replaces; /* a library; then there are no headers, but the client's objects */
+	const char **objects;
+	unsigned n_objects;
 };
 
 /* diag.c: what is wrong, and where. Nothing is printed before report(). */
@@ -133,6 +136,12 @@ void emit_header(struct text *out, const struct service *service);
 void emit_client(struct text *out, const struct service *service);
 void emit_server(struct text *out, const struct service *service);
 void emit_depfile(struct text *out, const struct service *service, const struct options *options);
+
+/* main.c: whole or not at all. */
+void write_file(const char *path, const struct text *text);
+
+/* replace.c: the client's objects in the place of a shared library. */
+void replace(const struct options *options);
 
 void explain(FILE *to, const struct service *service);
 void suggest(FILE *to, const struct service *service);

@@ -108,7 +108,7 @@ const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-char *read_file(const char *path)
+char *read_bytes(const char *path, size_t *ret_size)
 {
 	struct text text = {0};
 	char buffer[16384];
@@ -131,7 +131,15 @@ char *read_file(const char *path)
 		return NULL;
 	}
 	fclose(file);
+	*ret_size = text.length;
 	return text.string;
+}
+
+char *read_file(const char *path)
+{
+	size_t size;
+
+	return read_bytes(path, &size);
 }
 
 void add(struct text *text, const char *format, ...)

@@ -19,6 +19,7 @@ bool is_identifier(const char *string);
 const char *base_name(const char *path);
 /* The whole file with a zero after it, or NULL with errno. */
 char *read_file(const char *path);
+char *read_bytes(const char *path, size_t *ret_size);
 
 /* Adds item to array, which has n elements and room for the next power of two. */
 #define APPEND(array, n, item)                                                       \

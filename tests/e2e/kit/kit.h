@@ -44,9 +44,10 @@ uint32_t kit_checksum(const void *data VMRPC_SIZE(n), size_t n);
 void kit_iota(int *out VMRPC_OUT VMRPC_COUNT(n), int n);
 void kit_first_only(int *out VMRPC_OUT VMRPC_COUNT(n), int n);
 void kit_upper(char *text VMRPC_INOUT VMRPC_SIZE(n), size_t n);
-int kit_centroid(const struct kit_point *in VMRPC_COUNT(n), size_t n, struct kit_point *out VMRPC_OUT) VMRPC_ON_FAIL(-1);
+int kit_centroid(const struct kit_point *in VMRPC_COUNT(n), size_t n, struct kit_point *out VMRPC_OUT)
+	VMRPC_ON_FAIL(-1);
 void kit_swap(int *a VMRPC_INOUT, int *b VMRPC_INOUT);
-bool kit_is_null(const int *p, const char *s VMRPC_STRING, const void *data VMRPC_SIZE(n), size_t n);
+bool kit_is_null(const int *p VMRPC_COUNT(1), const char *s VMRPC_STRING, const void *data VMRPC_SIZE(n), size_t n);
 bool kit_is_there(const void *data VMRPC_SIZE(n), size_t n);
 unsigned kit_alignment(const char *data VMRPC_SIZE(n), size_t n);
 int kit_sum_pairs(const int *a VMRPC_COUNT(n * 2), unsigned char n);

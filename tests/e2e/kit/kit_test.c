@@ -1,4 +1,5 @@
-/* One program, linked once with kit itself and once with its stubs: every way a value can travel, with the same results.
+/* One program, linked once with kit itself and once with its stubs: every way a value can travel, with the same
+ * results.
  *
  * Remote, VMRPC_KIT names the server, which is started first. VMRPC_TEST_MEMORY=heap takes the arguments' memory
  * from the RPC heap instead of from malloc. */
@@ -313,7 +314,8 @@ TEST(errno_comes_back)
 	CHECK_EQ(kit_read(out, 20, 16), 3);
 }
 
-/* ---- results ------------------------------------------------------------------------------------------------------ */
+/* ---- results ------------------------------------------------------------------------------------------------------
+ */
 
 TEST(results_that_the_caller_frees)
 {
@@ -357,7 +359,8 @@ TEST(results_until_the_next_call)
 	CHECK_STR(kit_describe(-7), "the number -7");
 }
 
-/* ---- handles ------------------------------------------------------------------------------------------------------ */
+/* ---- handles ------------------------------------------------------------------------------------------------------
+ */
 
 TEST(handles)
 {
@@ -406,7 +409,8 @@ TEST(handles_on_complete_types)
 		kit_gauge_free(gauges[i]);
 }
 
-/* ---- calls ---------------------------------------------------------------------------------------------------------- */
+/* ---- calls ----------------------------------------------------------------------------------------------------------
+ */
 
 TEST(asynchronous_calls_take_their_data_along)
 {
@@ -462,13 +466,14 @@ TEST(threads)
 
 #ifdef KIT_REMOTE
 
-/* ---- only where there are two sides ------------------------------------------------------------------------------- */
+/* ---- only where there are two sides -------------------------------------------------------------------------------
+ */
 
-#define CHECK_SAYS(call, error, words)                                                                       \
-	do {                                                                                                 \
-		CHECK_EQ(call, -(error));                                                                    \
-		if (!strstr(vmrpc_error_message(), words))                                                   \
-			TEST_FAIL("\"%s\" does not say \"%s\"", vmrpc_error_message(), words);               \
+#define CHECK_SAYS(call, error, words)                                                         \
+	do {                                                                                   \
+		CHECK_EQ(call, -(error));                                                      \
+		if (!strstr(vmrpc_error_message(), words))                                     \
+			TEST_FAIL("\"%s\" does not say \"%s\"", vmrpc_error_message(), words); \
 	} while (0)
 
 TEST(what_makes_no_sense_is_refused_in_words)
@@ -476,7 +481,8 @@ TEST(what_makes_no_sense_is_refused_in_words)
 	long sum;
 	int value;
 
-	CHECK_SAYS(kit_sum_rpc(NULL, FILLED(((const int[]){1})), SIZE_MAX, &sum), EINVAL, "kit.kit_sum: the length of 'numbers'");
+	CHECK_SAYS(kit_sum_rpc(NULL, FILLED(((const int[]){1})), SIZE_MAX, &sum), EINVAL,
+		   "kit.kit_sum: the length of 'numbers'");
 	CHECK_SAYS(kit_sum_rpc(NULL, FILLED(((const int[]){1})), SIZE_MAX / 2, &sum), EMSGSIZE, "'numbers' is larger");
 	CHECK_SAYS(kit_sum_span_rpc(NULL, NULL, FILLED(((const int[]){1})), &sum), EFAULT, "'numbers'");
 	CHECK_SAYS(kit_stack_push_rpc(NULL, NULL, 1, &value), EINVAL, "'stack' is NULL");
