@@ -106,7 +106,7 @@ struct vmrpc__counters { /* written by one thread, read by any */
 struct vmrpc__heap_range { /* server: a heap added by vmrpc_heap_setup */
 	struct vmrpc__session *session;
 	size_t offset, size; /* client's half; the server's half follows */
-	bool open; /* the server allocates from its half */
+	bool open;	     /* the server allocates from its half */
 	bool dropping, client_dropped, server_empty;
 	struct vmrpc__heap_range *next;
 };
