@@ -44,6 +44,27 @@ TEST(all_channels_open)
 	scene_end(&scene);
 }
 
+/* Opened anew without having been closed or used: the thread of before makes room for another. */
+TEST(doorplates_skip_a_turn)
+{
+	struct scene scene = scene_begin("");
+	struct raw raw = attacker();
+
+	for (unsigned i = 0; i < 20; i++) {
+		int64_t give_up = world_ms() + RAW_PATIENCE_MS;
+
+		while (atomic_load(&raw_doorplate(&raw, 0)->server) != raw.generations[0] * 2 + 1) {
+			CHECK(world_ms() < give_up);
+			raw_ring(&raw);
+			poll(NULL, 0, 1);
+		}
+		raw_open_channel(&raw, 0);
+	}
+	check_served(&raw, 0);
+	raw_close(&raw);
+	scene_end(&scene);
+}
+
 TEST(doorplates_in_a_storm)
 {
 	struct scene scene = scene_begin("");
