@@ -270,29 +270,43 @@ TEST(a_method_stops_its_server)
 }
 
 /* Stopping waits for methods that run; their callers hear that it is over. */
-static void *sleep_long(void *arg)
+struct meeting {
+	struct vmrpc *conn;
+	_Atomic int *word; /* 1: the method runs; 2: it may end */
+	int r;
+};
+
+static void *meet(void *arg)
 {
-	return (void *)(intptr_t)lab_sleep(arg, 500);
+	struct meeting *meeting = arg;
+
+	meeting->r = lab_meet(meeting->conn, meeting->word);
+	return NULL;
+}
+
+static void *part_soon(void *arg)
+{
+	usleep(300000);
+	*((struct meeting *)arg)->word = 2;
+	return NULL;
 }
 
 TEST(stopping_waits_for_methods_that_run)
 {
 	struct world world = world_open("", "");
-	struct vmrpc_stats server;
-	pthread_t thread;
-	void *result;
-	int64_t start;
+	struct meeting meeting = {.conn = world.conn, .word = vmrpc_malloc(world.conn, sizeof(int))};
+	pthread_t caller, other;
 
-	CHECK_EQ(pthread_create(&thread, NULL, sleep_long, world.conn), 0);
-	do
-		CHECK_OK(lab_server_stats(world.conn, &server));
-	while (server.channels < 2);
-	usleep(50000);
-	start = world_ms();
+	*meeting.word = 0;
+	CHECK_EQ(pthread_create(&caller, NULL, meet, &meeting), 0);
+	EVENTUALLY(*meeting.word == 1);
+	CHECK_EQ(pthread_create(&other, NULL, part_soon, &meeting), 0);
 	world_stop(world.server);
-	CHECK(world_ms() - start > 200);
-	CHECK_EQ(pthread_join(thread, &result), 0);
-	CHECK_EQ((intptr_t)result, -EPIPE);
+	CHECK_EQ(*meeting.word, 2);
+	CHECK_EQ(pthread_join(caller, NULL), 0);
+	CHECK_EQ(pthread_join(other, NULL), 0);
+	CHECK_EQ(meeting.r, -EPIPE);
+	vmrpc_free((void *)meeting.word);
 	world.server = world_serve("local:lab");
 	CHECK_OK(lab_null(world.conn));
 	world_close(&world);
