@@ -261,6 +261,26 @@ TEST(the_next_call_reconnects)
 	world_close(&world);
 }
 
+/* What it allocated, and the program may still point to. */
+TEST(a_dead_server_s_blocks_can_be_looked_at)
+{
+	struct world world = world_open("", "");
+	unsigned char *block;
+
+	CHECK_OK(lab_make(world.conn, 100, 'x', (void **)&block));
+	for (int i = 0; i < 4; i++) {
+		kill_server(&world);
+		world.server = world_serve("local:lab");
+		EVENTUALLY(stats_of(world.conn).channels == 0);
+		CHECK_OK(lab_null(world.conn));
+		for (int k = 0; k < 100; k++)
+			CHECK_EQ(block[k], 'x');
+	}
+	vmrpc_free(block);
+	CHECK_OK(lab_null(world.conn));
+	world_close(&world);
+}
+
 TEST(a_server_that_stops_in_order_is_a_dead_one)
 {
 	struct world world = world_open("", "");
