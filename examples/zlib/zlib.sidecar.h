@@ -1,7 +1,7 @@
 /* What zlib.h can't say in C: how much its pointers point to, and which way that goes.
  *
- * zlib.h itself stays as Debian ships it. Carried are the checksums, the functions that work on one buffer, and gz files.
- * Streams (deflate, inflate) are left out: their stubs only fail. */
+ * zlib.h itself stays as Debian ships it. Carried are the checksums, the functions that work on one buffer, and gz
+ * files. Streams (deflate, inflate) are left out: their stubs only fail. */
 #include <zlib.h>
 
 #include <vmrpc/annotate.h>
@@ -36,6 +36,9 @@ ZEXTERN const char *ZEXPORT zError(int error) VMRPC_STRING VMRPC_STATIC;
 VMRPC_TYPE(gzFile, VMRPC_HANDLE VMRPC_CLOSE_WITH(gzclose));
 VMRPC_DEFAULT_FAIL(int, -1);
 ZEXTERN gzFile ZEXPORT gzopen(const char *path VMRPC_STRING, const char *mode VMRPC_STRING) VMRPC_ERRNO;
+#ifdef Z_LARGE64
+ZEXTERN gzFile ZEXPORT gzopen64(const char *path VMRPC_STRING, const char *mode VMRPC_STRING) VMRPC_ERRNO;
+#endif
 ZEXTERN int ZEXPORT gzread(gzFile file, voidp buf VMRPC_SIZE_OUT(result, len), unsigned len);
 ZEXTERN z_size_t ZEXPORT gzfread(voidp buf VMRPC_SIZE_OUT(result *size, size *nitems), z_size_t size, z_size_t nitems,
 				 gzFile file) VMRPC_ON_FAIL(0);
