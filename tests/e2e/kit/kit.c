@@ -165,7 +165,8 @@ long kit_sum_span(const struct kit_span *span, const int *numbers)
 
 int kit_scratch(void *work, size_t n)
 {
-	memset(work, 1, n);
+	if (n)
+		memset(work, 1, n);
 	return n ? ((char *)work)[n - 1] : 0;
 }
 
