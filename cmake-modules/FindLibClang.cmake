@@ -1,5 +1,5 @@
 # libclang, by its C interface: the target LibClang::LibClang. Debian: libclang-dev, or libclang-14-dev to
-# libclang-19-dev; of several the newest is taken. Elsewhere: LibClang_ROOT.
+# libclang-22-dev; of several the newest is taken. Another one, or one elsewhere: -DLibClang_ROOT=/usr/lib/llvm-14.
 #
 # LibClang_VERSION is the major version.
 set(libclang_prefixes)

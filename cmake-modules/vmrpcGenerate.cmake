@@ -175,11 +175,20 @@ function(vmrpc_generate target)
     endforeach()
   endif()
 
+  # With Make, CMake 3.25 adds what a depfile says to what it said before: a header that was included once and is gone
+  # would make everything anew for ever. Where CMake remembers nothing, it reads the depfile alone.
+  set(forget "")
+  if(CMAKE_GENERATOR MATCHES "Makefiles")
+    set(forget COMMAND ${CMAKE_COMMAND} -E rm -f
+      "${CMAKE_CURRENT_BINARY_DIR}/CMakeFiles/${target}_generated.dir/compiler_depend.internal")
+  endif()
+
   set(outputs "${folder}/${arg_NAME}.rpc.h" "${folder}/${arg_NAME}.client.c" "${folder}/${arg_NAME}.server.c")
   add_custom_command(
     OUTPUT ${outputs}
     COMMAND "${command}" -o "${folder}" --name "${arg_NAME}" --depfile "${folder}/${arg_NAME}.d" ${sidecars} ${headers}
       -- ${include_flags} "-I$<JOIN:${vmrpc_includes},;-I>" ${machine_flags} ${arg_CFLAGS}
+    ${forget}
     DEPENDS ${headers} ${sidecar_headers} ${depends}
     DEPFILE "${folder}/${arg_NAME}.d"
     COMMENT "Generating ${arg_NAME}.rpc.h, client and server"

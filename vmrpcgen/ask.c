@@ -140,9 +140,15 @@ static const char *words_to_write(struct type *target, const struct context *con
 					looks_like(context->value->name, user_names, N(user_names)))
 			       ? "VMRPC_USERDATA"
 			       : format("%sVMRPC_SIZE(%s)", direction, n);
+	if (bare->kind == TYPE_RECORD && bare->record->made_by && !count)
+		return "VMRPC_HANDLE";
 	if (bare->kind == TYPE_POINTER) {
-		struct type *inner = bare->target;
+		struct type *inner = bare->target, *record = bare_type(inner);
 
+		if (record->kind == TYPE_RECORD && !record->record->is_complete && !count && !target->is_const)
+			return "VMRPC_OUT";
+		if (record->kind == TYPE_RECORD && record->record->made_by && !count && !target->is_const)
+			return "VMRPC_OUT VMRPC_EACH(VMRPC_HANDLE)";
 		if (is_character(inner))
 			return format("%sVMRPC_EACH(VMRPC_STRING%s)",
 				      starts_with(direction, "VMRPC_I") ? "VMRPC_OUT " : direction,
@@ -180,6 +186,14 @@ struct passing *ask(struct type *type, struct type *target, const struct context
 	if (context->role == RESULT)
 		return refuse(format("%s", words), because);
 	return refuse(format("%s %s", declaration(context->value->type, context->value->name), words), because);
+}
+
+bool is_surely_more(struct type *type, struct type *target, const struct context *context)
+{
+	struct type *bare = bare_type(target);
+
+	return bare_type(type)->kind == TYPE_OPEN_ARRAY || count_beside(context) ||
+	       (bare->kind == TYPE_RECORD && same(bare->record->name, "struct sockaddr"));
 }
 
 struct passing *doubt(struct type *type, struct type *target, const struct context *context)

@@ -197,7 +197,7 @@ static struct passing *pass_data(struct type *type, struct type *target, struct 
 					   name_of(context)));
 	if (!words && !length && context->role != RESULT) {
 		doubted = doubt(type, target, context);
-		if (doubted && bare_type(type)->kind != TYPE_POINTER)
+		if (doubted && is_surely_more(type, target, context))
 			return doubted;
 	}
 	passing = new_passing(PASS_DATA, words || extent ? WRITTEN : INFERRED, NULL);
@@ -462,11 +462,13 @@ static void find_makers(struct service *service)
 		for (unsigned j = 0; j < signature->n_params; j++) {
 			struct type *param = bare_type(signature->params[j]->type)->target;
 			struct type *inner = param ? bare_type(param)->target : NULL;
+			struct note *each = find_note(signature->params[j]->notes, WORD_EACH);
 
 			takes_one |= param && target && !param->is_const && bare_type(param)->kind == TYPE_RECORD &&
 				     bare_type(param)->record == bare_type(target)->record;
 			if (inner && !inner->is_const && bare_type(inner)->kind == TYPE_RECORD &&
-			    bare_type(param)->kind == TYPE_POINTER && !signature->params[j]->notes)
+			    bare_type(param)->kind == TYPE_POINTER &&
+			    !(each && first_of(param, each->inner, lifetimes, N(lifetimes))))
 				bare_type(inner)->record->made_by = function->name;
 		}
 		if (target && !target->is_const && !takes_one && bare_type(target)->kind == TYPE_RECORD &&

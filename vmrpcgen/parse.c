@@ -54,10 +54,12 @@ static const char *take(CXString string)
 	return copy;
 }
 
-static const struct header *header_named(const char *file)
+/* The header that a file is. A link has the name, for some libclangs, by which its file was included last. */
+static const struct header *header_of_file(CXFile file, const char *name)
 {
 	for (unsigned i = 0; i < service->n_headers; i++)
-		if (strcmp(service->headers[i].real, file) == 0)
+		if (strcmp(service->headers[i].real, name) == 0 ||
+		    clang_File_isEqual(file, clang_getFile(unit, service->headers[i].real)))
 			return &service->headers[i];
 	return NULL;
 }
@@ -75,7 +77,7 @@ static const char *shown(CXFile file)
 	if (file == last)
 		return last_shown;
 	name = take(clang_getFileName(file));
-	header = header_named(name);
+	header = header_of_file(file, name);
 	last = file;
 	last_shown = header ? header->path : starts_with(name, folder) ? name + strlen(folder) : name;
 	return last_shown;

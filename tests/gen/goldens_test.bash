@@ -30,6 +30,12 @@ for file in rpc.h client.c server.c; do
 	}
 done
 
+# A header may be a link, even where something includes it by its other name.
+ln -s linked.h link.h
+printf '%s\n' '#ifndef LINKED_H' '#define LINKED_H' '#include "other.h"' 'int linked(int a);' '#endif' >linked.h
+echo '#include "linked.h"' >other.h
+"$VMRPCGEN" --explain link.h | grep -qx 'link.h:4: int linked(int a)' || { echo "a link is not read" >&2; exit 1; }
+
 # options
 "$VMRPCGEN" --help | grep -q depfile
 ! "$VMRPCGEN" 2>/dev/null

@@ -65,5 +65,5 @@ symbols measure_replacement/libmeasure.so.3 >"$work/replacement"
 diff -u "$work/original" "$work/replacement" >&2 || fail "the library (-) and its replacement (+) export differently"
 versions libmeasure.so >"$work/original"
 versions measure_replacement/libmeasure.so.3 >"$work/replacement"
-[ "$(wc -l <"$work/original")" -ge 4 ] && diff -u "$work/original" "$work/replacement" >&2 ||
+[ "$(wc -l <"$work/original")" -ge 3 ] && diff -u "$work/original" "$work/replacement" >&2 ||
 	fail "the library (-) and its replacement (+) define different versions"

@@ -117,6 +117,8 @@ int not_asked(const void *p VMRPC_SIZE(size), size_t size, const struct point *b
 struct made { struct text text; struct bare { char *name; } bare; };
 struct made *make(void) VMRPC_HANDLE;
 int ask_object(const struct made *m);
+int ask_new(struct made **m, struct session **s);
+void ask_use(struct made *m);
 struct timeval;
 int ask_options(const struct point *options);
 int ask_address(const struct sockaddr { short family; char data[14]; } *a, unsigned length);
