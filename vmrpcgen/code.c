@@ -204,8 +204,10 @@ static void load(struct compiler *compiler, const struct spot *place)
 			add_word(compiler, format("VMRPC_CODE(FIELD, %d, %u, %llu)", width, field,
 						  (unsigned long long)(slot->offset + place->offset)));
 	}
-	/* an address that came from the callee is only known when it has become one of the caller's */
-	if (place->param == compiler->function->signature->result && is_pointer(place->type))
+	/* Addresses are only worth comparing once all of them are of this side; those of an extent's own end are as
+	 * they came, as is its beginning. */
+	if (is_pointer(place->type) &&
+	    !(compiler->plan && (same(compiler->plan->extent, "END") || same(compiler->plan->extent, "RANGE_TO"))))
 		need(compiler, place->param);
 }
 

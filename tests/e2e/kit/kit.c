@@ -152,6 +152,11 @@ long kit_until(const char *from, const char *to)
 	return sum;
 }
 
+long kit_sum_before(const char *from, const int *numbers, const char *to)
+{
+	return kit_sum(numbers, (size_t)(to - from));
+}
+
 void kit_blank(char *text, int from, int to)
 {
 	for (int i = from; i < to; i++)

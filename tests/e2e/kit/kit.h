@@ -54,6 +54,8 @@ int kit_sum_pairs(const int *a VMRPC_COUNT(n * 2), unsigned char n);
 long kit_sum_lengths(const int *lengths VMRPC_COUNT(n), int n, const char *text VMRPC_SIZE(sum(lengths, n)));
 long kit_sum_chosen(const int *a VMRPC_COUNT(wide ? 2 * n : n), int n, bool wide);
 long kit_until(const char *from VMRPC_END(to), const char *to VMRPC_INTO(from));
+long kit_sum_before(const char *from VMRPC_SIZE(64), const int *numbers VMRPC_COUNT(to - from),
+		    const char *to VMRPC_INTO(from));
 void kit_blank(char *text VMRPC_INOUT VMRPC_RANGE(from, to), int from, int to);
 struct kit_span {
 	size_t size;

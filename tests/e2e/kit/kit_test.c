@@ -210,6 +210,14 @@ TEST(lengths_from_other_arguments)
 	CHECK_EQ(kit_sum_lengths(FILLED(lengths), 3, text("abcde")), 'a' + 'b' + 'c' + 'd' + 'e');
 }
 
+TEST(lengths_between_pointers)
+{
+	char *line = memset(memory(64), 0, 64);
+	const int numbers[] = {1, 2, 3, 4};
+
+	CHECK_EQ(kit_sum_before(line, FILLED(numbers), line + 3), 6);
+}
+
 TEST(windows)
 {
 	char *line = text("0123456789");
