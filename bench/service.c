@@ -100,21 +100,39 @@ static int serve_double(void *arg)
 	return 0;
 }
 
-#define FRAME(size)                                                               \
-	{                                                                         \
-		"frame_" #size, 0xbe0c0000 + (size), size, size, 0, 0, serve_null \
+#define FRAME(size)                                                                                               \
+	{                                                                                                         \
+		.name = "frame_" #size, .digest = 0xbe0c0000 + (size), .frame_size = size, .result_offset = size, \
+		.serve = serve_null                                                                               \
 	}
 
 static const struct vmrpc_method methods[N_METHODS] = {
-	[METHOD_NULL] = {"null", 0xbe0c0001, 0, 0, 0, 0, serve_null},
-	[METHOD_SIX] = {"six", 0xbe0c0002, sizeof(struct frame_six), offsetof(struct frame_six, result), 0, 0,
-			serve_six},
-	[METHOD_NOTE] = {"note", 0xbe0c0003, 8, 8, VMRPC_METHOD_ASYNC, 0, serve_note},
-	[METHOD_NOTED] = {"noted", 0xbe0c0004, 8, 0, 0, 0, serve_noted},
-	[METHOD_SUM] = {"sum", 0xbe0c0005, sizeof(struct frame_sum), offsetof(struct frame_sum, result), 0, 0,
-			serve_sum},
-	[METHOD_DOUBLE] = {"double", 0xbe0c0006, 8, 8, 0, 0, serve_double},
-	[METHOD_DOUBLE_ON_STACK] = {"double_on_stack", 0xbe0c0007, 8, 8, VMRPC_METHOD_SHARED_STACK, 0, serve_double},
+	[METHOD_NULL] = {.name = "null", .digest = 0xbe0c0001, .serve = serve_null},
+	[METHOD_SIX] = {.name = "six",
+			.digest = 0xbe0c0002,
+			.frame_size = sizeof(struct frame_six),
+			.result_offset = offsetof(struct frame_six, result),
+			.serve = serve_six},
+	[METHOD_NOTE] = {.name = "note",
+			 .digest = 0xbe0c0003,
+			 .frame_size = 8,
+			 .result_offset = 8,
+			 .flags = VMRPC_METHOD_ASYNC,
+			 .serve = serve_note},
+	[METHOD_NOTED] = {.name = "noted", .digest = 0xbe0c0004, .frame_size = 8, .serve = serve_noted},
+	[METHOD_SUM] = {.name = "sum",
+			.digest = 0xbe0c0005,
+			.frame_size = sizeof(struct frame_sum),
+			.result_offset = offsetof(struct frame_sum, result),
+			.serve = serve_sum},
+	[METHOD_DOUBLE] =
+		{.name = "double", .digest = 0xbe0c0006, .frame_size = 8, .result_offset = 8, .serve = serve_double},
+	[METHOD_DOUBLE_ON_STACK] = {.name = "double_on_stack",
+				    .digest = 0xbe0c0007,
+				    .frame_size = 8,
+				    .result_offset = 8,
+				    .flags = VMRPC_METHOD_SHARED_STACK,
+				    .serve = serve_double},
 	[METHOD_FRAME] = FRAME(64),
 	FRAME(256),
 	FRAME(1024),

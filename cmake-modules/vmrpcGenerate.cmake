@@ -14,8 +14,9 @@
 #
 # REPLACES also makes NAME_replacement, a shared library with the SONAME, symbols and versions of the original, in a
 # folder NAME_replacement of its own, where it is also found by that SONAME: programs that have that folder in
-# LD_LIBRARY_PATH call the service, and need not be linked anew. Functions that the service does not carry are there and fail in words; the build lists
-# them. foo@V1, an older version of foo with code of its own, is carried by a function foo__V1.
+# LD_LIBRARY_PATH call the service, and need not be linked anew. Functions that the service does not carry are there
+# and fail in words; the build lists them. foo@V1, an older version of foo with code of its own, is carried by a
+# function foo__V1.
 #
 # vmrpcgen is that of this vmrpc, or, where that can't run because one builds for another machine, the one that
 # VMRPC_VMRPCGEN names.
@@ -196,6 +197,8 @@ function(vmrpc_generate target)
   # Two libraries need the same files: with Make both would make them, at once.
   add_custom_target(${target}_generated DEPENDS ${outputs})
 
+  set(seen_flags "${arg_CFLAGS}")
+  list(FILTER seen_flags INCLUDE REGEX "^-[DUI].")
   foreach(side client server)
     string(TOUPPER ${side}_SOURCES by_hand)
     set(library ${target}_${side})
@@ -204,8 +207,20 @@ function(vmrpc_generate target)
     set_target_properties(${library} PROPERTIES POSITION_INDEPENDENT_CODE ON C_STANDARD 11 C_STANDARD_REQUIRED ON)
     target_include_directories(${library} PUBLIC "${folder}" ${folders})
     target_compile_options(${library} PRIVATE ${arg_CFLAGS})
+    target_compile_options(${library} INTERFACE ${seen_flags}) # NAME.rpc.h means what it was made from
     target_link_libraries(${library} PUBLIC vmrpc::vmrpc)
   endforeach()
+  if(arg_CLIENT_SOURCES)
+    # A linker takes nothing out of an archive for a name that a weak stub has already: these go to it as they are.
+    set(by_hand ${target}_by_hand)
+    add_library(${by_hand} OBJECT ${arg_CLIENT_SOURCES})
+    add_dependencies(${by_hand} ${target}_generated)
+    set_target_properties(${by_hand} PROPERTIES POSITION_INDEPENDENT_CODE ON C_STANDARD 11 C_STANDARD_REQUIRED ON)
+    target_include_directories(${by_hand} PRIVATE "${folder}" ${folders})
+    target_compile_options(${by_hand} PRIVATE ${arg_CFLAGS})
+    target_link_libraries(${by_hand} PRIVATE vmrpc::vmrpc)
+    target_sources(${target}_client INTERFACE $<TARGET_OBJECTS:${by_hand}>)
+  endif()
   if(arg_REPLACES)
     vmrpc_make_replacement("${target}" "${arg_NAME}" "${arg_REPLACES}" "${folder}" "${command}" "${depends}")
   endif()

@@ -78,7 +78,7 @@ static int run_one(struct vmrpc__channel *channel)
 		words[i] = atomic_load_explicit(&cell->words[i], memory_order_relaxed);
 	add(&channel->counters.async_calls);
 	channel->unattended = true;
-	status = method->serve(words);
+	status = vmrpc__run(channel, method, words);
 	channel->unattended = outer;
 	return status;
 }

@@ -211,6 +211,30 @@ static int run_on_rpc_stack(struct vmrpc__channel *channel, vmrpc_thunk *serve, 
 	return r < 0 ? r : call.status;
 }
 
+struct run {
+	struct vmrpc__channel *channel;
+	vmrpc_thunk *serve;
+	void *frame;
+	bool on_stack;
+	uint64_t stack_pointer;
+};
+
+static int run_thunk(void *arg)
+{
+	const struct run *run = arg;
+
+	if (vmrpc__unlikely(run->on_stack))
+		return run_on_rpc_stack(run->channel, run->serve, run->frame, run->stack_pointer);
+	return run->serve(run->frame);
+}
+
+int vmrpc__run(struct vmrpc__channel *channel, const struct vmrpc_method *method, void *frame)
+{
+	struct run run = {.channel = channel, .serve = method->serve, .frame = frame};
+
+	return method->n_passes ? vmrpc__pass_serve(channel, method, frame, run_thunk, &run) : method->serve(frame);
+}
+
 /* Serves a call whose frame lies elsewhere: copied once, and its results written back there. */
 static int serve_spilled(struct vmrpc__channel *channel, const struct vmrpc_method *method, uint32_t flags)
 {
@@ -219,6 +243,7 @@ static int serve_spilled(struct vmrpc__channel *channel, const struct vmrpc_meth
 	_Alignas(16) uint64_t on_stack[FRAME_ON_STACK / 8];
 	void *frame = on_stack;
 	unsigned char *shared;
+	struct run run = {.channel = channel, .serve = method->serve};
 	int status;
 
 	get_words(channel->cell, &place, 0, sizeof place);
@@ -230,10 +255,12 @@ static int serve_spilled(struct vmrpc__channel *channel, const struct vmrpc_meth
 		return -ENOMEM;
 	shared = session->region.base + place.offset;
 	copy_in(frame, shared, place.size);
-	if (flags & VMRPC__ON_STACK && session->side == VMRPC__SERVER && session->trust && session->peer_trusts)
-		status = run_on_rpc_stack(channel, method->serve, frame, place.stack_pointer);
-	else
-		status = method->serve(frame);
+	run.frame = frame;
+	if (flags & VMRPC__ON_STACK && session->side == VMRPC__SERVER && session->trust && session->peer_trusts) {
+		run.on_stack = true;
+		run.stack_pointer = place.stack_pointer;
+	}
+	status = method->n_passes ? vmrpc__pass_serve(channel, method, frame, run_thunk, &run) : run_thunk(&run);
 	if (status == 0)
 		copy_out(shared + method->result_offset, (char *)frame + method->result_offset,
 			 place.size - method->result_offset);
@@ -278,7 +305,7 @@ static inline int serve_call(struct vmrpc__channel *channel, uint32_t number, ui
 	if (vmrpc__unlikely(method->frame_size > sizeof words))
 		return -EPROTO;
 	get_words(channel->cell, words, 0, method->frame_size);
-	status = method->serve(words);
+	status = vmrpc__likely(!method->n_passes) ? method->serve(words) : vmrpc__run(channel, method, words);
 	if (vmrpc__unlikely(channel->owed) && settle(channel) < 0)
 		return status; /* the cell is not ours */
 	if (vmrpc__likely(status == 0))

@@ -250,6 +250,13 @@ static void *serve_thread(void *arg)
 		vmrpc__caches_release();
 	}
 	pthread_mutex_lock(&session->lock);
+	if (session->n_threads == 1 && atomic_load(&session->ended)) {
+		/* The client is gone, and nobody serves it any more: here the library's own closers may take their
+		 * time. */
+		pthread_mutex_unlock(&session->lock);
+		vmrpc__handles_free(session);
+		pthread_mutex_lock(&session->lock);
+	}
 	take_out(channel);
 	/* Release: from here on the client may clear the cell and use it again. */
 	atomic_store_explicit(doorplate, generation * 2, memory_order_release);

@@ -34,8 +34,10 @@ static void in_child(void)
 {
 	pthread_mutex_init(&list_lock, NULL);
 	pthread_mutex_init(&implicit_lock, NULL);
-	for (struct vmrpc *conn = list; conn; conn = conn->next)
+	for (struct vmrpc *conn = list; conn; conn = conn->next) {
 		pthread_mutex_init(&conn->lock, NULL);
+		pthread_mutex_init(&conn->objects_lock, NULL);
+	}
 	vmrpc__registry_forget();
 	vmrpc__threads_forget();
 	vmrpc__caches_forget();
@@ -218,6 +220,7 @@ int vmrpc_connect(struct vmrpc **ret_conn, const struct vmrpc_service *service, 
 	conn->side = VMRPC__CLIENT;
 	conn->service = service;
 	pthread_mutex_init(&conn->lock, NULL);
+	pthread_mutex_init(&conn->objects_lock, NULL);
 	r = vmrpc__address_parse(&conn->address, address, service->name);
 	if (r == 0)
 		r = vmrpc__connection_session(conn, &session);
@@ -296,8 +299,10 @@ void vmrpc_close(struct vmrpc *conn)
 		vmrpc__session_unref(session);
 	}
 	vmrpc__heaps_free(conn);
+	vmrpc__objects_free(conn);
 	vmrpc__address_clear(&conn->address);
 	pthread_mutex_destroy(&conn->lock);
+	pthread_mutex_destroy(&conn->objects_lock);
 	free(conn);
 }
 

@@ -16,19 +16,24 @@ uint64_t vmrpc__hash_name(const char *name)
 	return hash;
 }
 
+static void make_printable(char *text, size_t size)
+{
+	text[size - 1] = 0;
+	for (char *c = text; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 127)
+			*c = '?';
+}
+
 /* The peer's refusal becomes this side's error. */
 static int refused(struct vmrpc__ready_message *message)
 {
 	int error = message->error > 0 && message->error < 4096 ? (int)message->error : EPROTO;
 
-	message->text[sizeof message->text - 1] = 0;
-	for (char *c = message->text; *c; c++)
-		if ((unsigned char)*c < ' ' || *c == 127)
-			*c = '?';
+	make_printable(message->text, sizeof message->text);
 	return vmrpc__fail(error, "refused: %s", message->text);
 }
 
-static int check(union vmrpc__message *message, int received, uint32_t kind, size_t size)
+int vmrpc__check(union vmrpc__message *message, int received, uint32_t kind, size_t size)
 {
 	if ((size_t)received == sizeof message->ready && message->kind == VMRPC__REFUSED)
 		return refused(&message->ready);
@@ -55,14 +60,18 @@ int vmrpc__send(struct vmrpc__session *session, const void *message, size_t size
 	return vmrpc__fail(EPIPE, "the server went away while connecting");
 }
 
+int vmrpc__hear(struct vmrpc__session *session, union vmrpc__message *message, int64_t deadline)
+{
+	memset(message, 0, sizeof *message);
+	return session->link->backend->recv(session->link, message, sizeof *message, deadline);
+}
+
 int vmrpc__expect(struct vmrpc__session *session, union vmrpc__message *message, uint32_t kind, size_t size,
 		  int64_t deadline)
 {
-	int r;
+	int r = vmrpc__hear(session, message, deadline);
 
-	memset(message, 0, sizeof *message);
-	r = session->link->backend->recv(session->link, message, sizeof *message, deadline);
-	return r < 0 ? r : check(message, r, kind, size);
+	return r < 0 ? r : vmrpc__check(message, r, kind, size);
 }
 
 static int say_hello(struct vmrpc__session *session, int64_t deadline)
@@ -166,6 +175,33 @@ static int offer_methods(struct vmrpc__session *session, const struct vmrpc_meth
 	return 0;
 }
 
+/* Asks what methods look like there that have another signature or layout here, for those who will call them. A few
+ * will do: whoever sees one understands. */
+static int learn_layouts(struct vmrpc__session *session, int64_t deadline)
+{
+	const struct vmrpc_service *service = session->service;
+	unsigned n = 0;
+
+	for (uint32_t i = 0; i < service->n_methods && n < VMRPC__LAYOUTS; i++) {
+		struct vmrpc__layout_message question = {.kind = VMRPC__LAYOUT};
+		union vmrpc__message reply;
+		int r;
+
+		if (session->verdicts[i] != EPROTONOSUPPORT)
+			continue;
+		question.name = vmrpc__hash_name(service->methods[i].name);
+		r = vmrpc__send(session, &question, sizeof question, deadline);
+		if (r == 0)
+			r = vmrpc__expect(session, &reply, VMRPC__LAYOUT, sizeof reply.layout, deadline);
+		if (r < 0)
+			return r;
+		make_printable(reply.layout.text, sizeof reply.layout.text);
+		session->layouts[n].method = i;
+		session->layouts[n++].text = strdup(reply.layout.text);
+	}
+	return 0;
+}
+
 static int check_offer(const struct vmrpc__region_message *offer)
 {
 	if (offer->size < VMRPC__PAGE || offer->size % VMRPC__PAGE || offer->reserved < offer->size ||
@@ -193,7 +229,7 @@ int vmrpc__handshake_client(struct vmrpc__session *session, int64_t deadline)
 	memset(&message, 0, sizeof message);
 	r = session->link->backend->region_accept(session->link, region, &message, sizeof message, deadline);
 	if (r >= 0)
-		r = check(&message, r, VMRPC__REGION, sizeof message.region);
+		r = vmrpc__check(&message, r, VMRPC__REGION, sizeof message.region);
 	if (r == 0)
 		r = check_offer(&message.region);
 	if (r < 0)
@@ -214,6 +250,8 @@ int vmrpc__handshake_client(struct vmrpc__session *session, int64_t deadline)
 		r = offer_methods(session, service->methods, service->n_methods, 0, deadline);
 	if (r == 0)
 		r = offer_methods(session, service->callbacks, service->n_callbacks, VMRPC__HELLO_CALLBACKS, deadline);
+	if (r == 0)
+		r = learn_layouts(session, deadline);
 	if (r == 0)
 		r = vmrpc__session_begin(session);
 	if (r == 0)

@@ -237,10 +237,33 @@ static int learn_methods(struct vmrpc__session *session, const struct vmrpc__hel
 	return r;
 }
 
+/* Until the client is ready it may ask what methods look like here. */
+static int answer_until_ready(struct vmrpc__session *session, int64_t deadline)
+{
+	const struct vmrpc_service *service = session->service;
+
+	for (unsigned n = 0;; n++) {
+		union vmrpc__message message;
+		struct vmrpc__layout_message *layout = &message.layout;
+		int r = vmrpc__hear(session, &message, deadline);
+
+		if (r < 0)
+			return r;
+		if ((size_t)r != sizeof *layout || message.kind != VMRPC__LAYOUT || n == VMRPC__LAYOUTS)
+			return vmrpc__check(&message, r, VMRPC__READY, sizeof message.ready);
+		memset(layout->text, 0, sizeof layout->text);
+		for (uint32_t i = 0; i < service->n_methods; i++)
+			if (vmrpc__hash_name(service->methods[i].name) == layout->name && service->methods[i].layout)
+				snprintf(layout->text, sizeof layout->text, "%s", service->methods[i].layout);
+		r = vmrpc__send(session, layout, sizeof *layout, deadline);
+		if (r < 0)
+			return r;
+	}
+}
+
 int vmrpc__handshake_server(struct vmrpc__session *session, int64_t deadline)
 {
 	struct vmrpc__hello hello;
-	union vmrpc__message message;
 	int r = hear_hello(session, &hello, deadline);
 
 	if (r == 0) {
@@ -257,7 +280,7 @@ int vmrpc__handshake_server(struct vmrpc__session *session, int64_t deadline)
 	if (r == 0)
 		r = vmrpc__session_begin(session);
 	if (r == 0)
-		r = vmrpc__expect(session, &message, VMRPC__READY, sizeof message.ready, deadline);
+		r = answer_until_ready(session, deadline);
 	if (r < 0 && r != -EPIPE) {
 		struct vmrpc__ready_message refused = {.kind = VMRPC__REFUSED, .error = (uint32_t)-r};
 

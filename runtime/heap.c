@@ -295,11 +295,29 @@ int vmrpc__arena_release(struct vmrpc__arena *arena, size_t offset)
 	return 0;
 }
 
-void vmrpc__arena_push(struct vmrpc__arena *arena)
+/* Whether the peer has lied since this was last asked. The lock is held. */
+static bool take_lie(struct vmrpc__arena *arena)
 {
+	bool lied = arena->inbox.lied;
+
+	arena->inbox.lied = false;
+	return lied;
+}
+
+static int fail_of_lie(void)
+{
+	return vmrpc__fail(EPROTO, "the peer freed something that is no block in use");
+}
+
+int vmrpc__arena_push(struct vmrpc__arena *arena)
+{
+	bool lied;
+
 	pthread_mutex_lock(&arena->lock);
 	vmrpc__outbox_retry(arena);
+	lied = take_lie(arena);
 	pthread_mutex_unlock(&arena->lock);
+	return lied ? fail_of_lie() : 0;
 }
 
 bool vmrpc__arena_is_idle(struct vmrpc__arena *arena)
@@ -320,12 +338,9 @@ int vmrpc__arena_drain(struct vmrpc__arena *arena)
 	pthread_mutex_lock(&arena->lock);
 	taken = vmrpc__inbox_take(arena);
 	vmrpc__outbox_retry(arena);
-	lied = arena->inbox.lied;
-	arena->inbox.lied = false;
+	lied = take_lie(arena);
 	vmrpc__arena_unlock(arena);
-	if (lied)
-		return vmrpc__fail(EPROTO, "the peer freed something that is no block in use");
-	return taken;
+	return lied ? fail_of_lie() : taken;
 }
 
 void vmrpc__arena_get_stats(struct vmrpc__arena *arena, struct vmrpc__arena_stats *ret_stats)

@@ -63,8 +63,9 @@ int vmrpc__arena_release(struct vmrpc__arena *arena, size_t offset);
  * block in use. What was true was taken and the arena is intact all the same. */
 int vmrpc__arena_drain(struct vmrpc__arena *arena);
 
-/* Posts what had to wait because the outbox was full. Calls nobody back. */
-void vmrpc__arena_push(struct vmrpc__arena *arena);
+/* Posts what had to wait because the outbox was full. Takes nothing, so it calls nobody back; but -EPROTO, too, when
+ * the peer was found to lie inside another call. */
+int vmrpc__arena_push(struct vmrpc__arena *arena);
 
 struct vmrpc__arena_stats {
 	size_t in_use;	  /* bytes handed out, as rounded, thread caches included */

@@ -137,17 +137,25 @@ struct vmrpc__session {
 	uint32_t *callbacks; /* our callback's number at the client, or UINT32_MAX */
 	/* Client: why the server refuses a method: a positive errno, or 0. */
 	uint8_t *verdicts;
+	/* And what the first of those look like there that differ. */
+	struct {
+		uint32_t method;
+		char *text;
+	} layouts[VMRPC__LAYOUTS];
 
 	pthread_mutex_t lock; /* of all below */
 	pthread_cond_t threads_gone;
 	struct vmrpc__channel **channels; /* layout.n_channels of them */
 	uint32_t *generations;		  /* of the doorplates */
 	uint32_t n_open;
-	uint32_t n_threads;		 /* server: running */
-	uint32_t start_tries;		 /* server: in vain */
-	struct vmrpc__counters past;	 /* of closed channels */
-	struct vmrpc__heap_range *heaps; /* by offset */
-	struct vmrpc__session *next;	 /* client: sessions of a conn that died with blocks in use; server: all */
+	uint32_t n_threads;			/* server: running */
+	uint32_t start_tries;			/* server: in vain */
+	struct vmrpc__counters past;		/* of closed channels */
+	struct vmrpc__heap_range *heaps;	/* by offset */
+	struct vmrpc__handles *_Atomic handles; /* server: pass/handles.c */
+	uint64_t serial;			/* of this session among all of this process */
+	uint64_t secret;			/* what identities of results are mixed with */
+	struct vmrpc__session *next; /* client: sessions of a conn that died with blocks in use; server: all */
 	struct vmrpc__session *registry_next, **registry_link;
 	struct vmrpc__session *watch_next; /* client: monitor.c */
 	bool watched, tended;
@@ -262,6 +270,8 @@ void vmrpc__say_bye(struct vmrpc__channel *channel);
 /* Server: serves messages until the channel ends. */
 void vmrpc__serve_channel(struct vmrpc__channel *channel);
 extern const struct vmrpc_method vmrpc__system_methods[];
+/* Runs a method on a private frame, with all that its tables say. */
+int vmrpc__run(struct vmrpc__channel *channel, const struct vmrpc_method *method, void *frame);
 
 /* ---- async.c --------------------------------------------------------------------------------------------- */
 
@@ -278,6 +288,25 @@ static inline bool vmrpc__ring_ready(const struct vmrpc__channel *channel)
 int vmrpc__ring_drain(struct vmrpc__channel *channel);
 /* Server: runs what a client left in the ring that said goodbye, even though the session may have ended since. */
 void vmrpc__ring_finish(struct vmrpc__channel *channel);
+
+/* ---- pass/: what happens to pointers and handles in a frame ------------------------------------------------------ */
+
+struct vmrpc__thread;
+
+/* Client: vmrpc__call and vmrpc__post for methods whose frames hold more than bits. A failure that happens here leaves
+ * its message and sets refused in vmrpc__self. */
+int vmrpc__pass_call(struct vmrpc__channel *channel, uint32_t number, const struct vmrpc_method *method, void *frame,
+		     int64_t timeout_ms);
+int vmrpc__pass_post(struct vmrpc__channel *channel, uint32_t number, const struct vmrpc_method *method, void *frame,
+		     int64_t timeout_ms);
+/* Server: makes frame what the method wants, calls run(arg), and makes what it gave back ready to travel. */
+int vmrpc__pass_serve(struct vmrpc__channel *channel, const struct vmrpc_method *method, void *frame,
+		      int (*run)(void *arg), void *arg);
+/* Server: closes what a client that is gone left open. */
+void vmrpc__handles_free(struct vmrpc__session *session);
+/* Client: frees what results of this thread, or handles of this connection, took. */
+void vmrpc__borrowed_free(struct vmrpc__thread *thread);
+void vmrpc__objects_free(struct vmrpc *conn);
 
 /* ---- system.c: calls of the runtime itself ------------------------------------------------------------------ */
 
@@ -302,6 +331,8 @@ struct vmrpc {
 	struct vmrpc__session *old;		/* dead ones whose memory is still in use, by next */
 	_Atomic uint64_t reconnects;
 	struct vmrpc_heap *heaps;
+	struct vmrpc__object *objects; /* that stand for handles: pass/keep.c */
+	pthread_mutex_t objects_lock;
 	struct vmrpc *next;
 };
 
@@ -346,6 +377,8 @@ struct vmrpc__thread {
 	struct vmrpc__thread *next, **link;
 	uintptr_t stack_low; /* of its native stack; 0: not looked up yet */
 	bool lost;	     /* its last call that failed got no answer: not the method failed, but the connection */
+	bool refused;	     /* its last call failed on this side, and why has been said */
+	struct vmrpc__borrowed *borrowed; /* results that live until the next call: pass/keep.c */
 	char message[1024];
 };
 

@@ -1,6 +1,7 @@
 /* Sessions: what both sides keep of one client process bound to one server, and how it ends. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -48,6 +49,8 @@ void vmrpc__registry_forget(void)
 	pthread_mutex_init(&vmrpc__registry_lock, NULL);
 }
 
+static _Atomic uint64_t serials = 1;
+
 int vmrpc__session_new(struct vmrpc__session **ret_session, enum vmrpc__side side, struct vmrpc *conn)
 {
 	struct vmrpc__session *session = calloc(1, sizeof *session);
@@ -55,6 +58,9 @@ int vmrpc__session_new(struct vmrpc__session **ret_session, enum vmrpc__side sid
 	if (!session)
 		return vmrpc__fail(ENOMEM, "no memory for a connection");
 	session->side = side;
+	session->serial = atomic_fetch_add(&serials, 1);
+	if (getrandom(&session->secret, sizeof session->secret, GRND_NONBLOCK) < 0)
+		session->secret = (uint64_t)vmrpc__now();
 	session->conn = conn;
 	session->service = conn->service;
 	session->options = &conn->address.options;
@@ -168,6 +174,7 @@ void vmrpc__session_unref(struct vmrpc__session *session)
 	if (!session || atomic_fetch_sub_explicit(&session->refs, 1, memory_order_acq_rel) > 1)
 		return;
 	vmrpc__registry_remove(session);
+	vmrpc__handles_free(session);
 	vmrpc__arena_free(session->arena);
 	while (session->heaps) {
 		struct vmrpc__heap_range *range = session->heaps;
@@ -185,6 +192,8 @@ void vmrpc__session_unref(struct vmrpc__session *session)
 	free(session->methods);
 	free(session->callbacks);
 	free(session->verdicts);
+	for (unsigned i = 0; i < VMRPC__LAYOUTS; i++)
+		free(session->layouts[i].text);
 	pthread_mutex_destroy(&session->lock);
 	pthread_cond_destroy(&session->threads_gone);
 	free(session);

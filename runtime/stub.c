@@ -48,6 +48,20 @@ static int explain(const struct vmrpc_service *service, const struct vmrpc_metho
 			ENOMEM,
 			"%s.%s: no memory left, here for its frame or at the peer; connect with a larger heap=", what,
 			name);
+	case -EFAULT:
+		return vmrpc__fail(
+			EFAULT,
+			"%s.%s: a pointer argument, or the length that belongs to it, leads outside the memory "
+			"that both sides share",
+			what, name);
+	case -EBADF:
+		return vmrpc__fail(
+			EBADF,
+			"%s.%s: a handle that the peer does not know: closed, of another type, or from before "
+			"the server was restarted",
+			what, name);
+	case -EBUSY:
+		return vmrpc__fail(EBUSY, "%s.%s: the handle is being used by another call", what, name);
 	case -ELOOP:
 		return vmrpc__fail(ELOOP,
 				   "%s.%s: calls and callbacks are nested so deeply that the peer's stack ran out",
@@ -55,6 +69,22 @@ static int explain(const struct vmrpc_service *service, const struct vmrpc_metho
 	default:
 		return vmrpc__fail(-error, "%s.%s: %s", what, name, strerror(-error));
 	}
+}
+
+/* Why the server does not take this method from us at all. */
+static int explain_verdict(const struct vmrpc__session *session, const struct vmrpc_service *service, uint32_t index)
+{
+	const struct vmrpc_method *method = &service->methods[index];
+
+	for (unsigned i = 0; session->verdicts[index] == EPROTONOSUPPORT && i < VMRPC__LAYOUTS; i++)
+		if (session->layouts[i].method == index && session->layouts[i].text && *session->layouts[i].text &&
+		    method->layout)
+			return vmrpc__fail(
+				EPROTONOSUPPORT,
+				"%s.%s differs: here it is \"%.380s\", at the server \"%.380s\"; build both sides from "
+				"one header",
+				service->name, method->name, method->layout, session->layouts[i].text);
+	return explain(service, method, false, -session->verdicts[index]);
 }
 
 /* The same for a call that got no answer. */
@@ -88,6 +118,24 @@ static bool lost(void)
 	return vmrpc__self->lost;
 }
 
+/* One call on a channel at hand. */
+static inline int call_on(struct vmrpc__channel *channel, uint32_t kind, uint32_t number,
+			  const struct vmrpc_method *method, void *frame, int64_t timeout_ms)
+{
+	if (vmrpc__unlikely(method->n_passes != 0))
+		return vmrpc__pass_call(channel, number, method, frame, timeout_ms);
+	return vmrpc__call(channel, kind, number, method, frame, timeout_ms);
+}
+
+/* Whether a call failed before it went out, or when its results came in, and why has been said. */
+static bool refused_here(void)
+{
+	bool refused = vmrpc__self->refused;
+
+	vmrpc__self->refused = false;
+	return refused;
+}
+
 /* Opens or reopens what is missing, then calls; once more on a new server where the method allows that. */
 static __attribute__((noinline)) int call_slowly(struct vmrpc *conn, const struct vmrpc_service *service, uint32_t kind,
 						 uint32_t number, const struct vmrpc_method *method, void *frame)
@@ -99,12 +147,11 @@ static __attribute__((noinline)) int call_slowly(struct vmrpc *conn, const struc
 		if (r < 0)
 			return r;
 		if (kind == VMRPC__CALL && number < service->n_methods && channel->session->verdicts[number]) {
-			r = -channel->session->verdicts[number];
-			return explain(service, method, false, r);
+			return explain_verdict(channel->session, service, number);
 		}
-		r = vmrpc__call(channel, kind, number, method, frame, timeout_of(conn, method));
-		if (r == 0)
-			return 0;
+		r = call_on(channel, kind, number, method, frame, timeout_of(conn, method));
+		if (r == 0 || refused_here())
+			return r;
 		if (!lost())
 			return explain(service, method, channel->earlier, r);
 		if (r != -EPIPE || attempt > 0 || !(method->flags & VMRPC_METHOD_IDEMPOTENT))
@@ -116,12 +163,14 @@ static __attribute__((noinline)) int failed(struct vmrpc *conn, const struct vmr
 					    const struct vmrpc_method *method, void *frame,
 					    struct vmrpc__channel *channel, int error)
 {
+	if (refused_here())
+		return error;
 	if (lost() && error == -EPIPE && method->flags & VMRPC_METHOD_IDEMPOTENT)
 		return call_slowly(conn, service, VMRPC__CALL, index, method, frame);
 	if (lost())
 		return explain_lost(service, method, error);
 	if (channel->session->verdicts[index] && !channel->earlier)
-		error = -channel->session->verdicts[index];
+		return explain_verdict(channel->session, service, index);
 	return explain(service, method, channel->earlier, error);
 }
 
@@ -137,11 +186,14 @@ static __attribute__((noinline)) int post(struct vmrpc *conn, const struct vmrpc
 			return r;
 	}
 	if (vmrpc__unlikely(channel->session->verdicts[index]))
-		return explain(service, method, false, -channel->session->verdicts[index]);
+		return explain_verdict(channel->session, service, index);
 	/* A frame too large for a cell of the ring is waited for: order and result are the same. */
 	if (method->frame_size > VMRPC__CELL_WORDS * 8)
 		return call_slowly(conn, service, VMRPC__CALL, index, method, frame);
-	r = vmrpc__post(channel, index, method, frame, timeout_of(conn, method));
+	r = method->n_passes ? vmrpc__pass_post(channel, index, method, frame, timeout_of(conn, method))
+			     : vmrpc__post(channel, index, method, frame, timeout_of(conn, method));
+	if (r < 0 && refused_here())
+		return r;
 	return r < 0 ? explain_lost(service, method, r) : 0;
 }
 
@@ -163,7 +215,7 @@ int vmrpc_stub_call(struct vmrpc *conn, const struct vmrpc_service *service, uin
 	channel = channel_at_hand(conn);
 	if (vmrpc__unlikely(!channel))
 		return call_slowly(conn, service, VMRPC__CALL, index, method, frame);
-	r = vmrpc__call(channel, VMRPC__CALL, index, method, frame, timeout_of(conn, method));
+	r = call_on(channel, VMRPC__CALL, index, method, frame, timeout_of(conn, method));
 	if (vmrpc__unlikely(r < 0))
 		return failed(conn, service, index, method, frame, channel, r);
 	return 0;

@@ -38,6 +38,7 @@ static void thread_ends(void *arg)
 		thread->next->link = thread->link;
 	pthread_mutex_unlock(&list_lock);
 	vmrpc__self = NULL;
+	vmrpc__borrowed_free(thread);
 	free(thread->channels);
 	free(thread);
 }

@@ -240,14 +240,12 @@ static int sleep_on(struct vmrpc__channel *channel, const struct awaited *awaite
 /* Before sleep: frees of either side's blocks that are under way get to where they belong. */
 static int settle_frees(struct vmrpc__session *session)
 {
-	if (session->side == VMRPC__CLIENT) {
-		/* Only ours: a heap that becomes empty by the server's would have to be given back by a call. */
-		vmrpc__arena_push(session->arena);
-	} else if (vmrpc__arena_drain(session->arena) == -EPROTO) {
+	/* At the client only ours: a heap that becomes empty by the server's would have to be given back by a call. */
+	int r = session->side == VMRPC__CLIENT ? vmrpc__arena_push(session->arena) : vmrpc__arena_drain(session->arena);
+
+	if (r == -EPROTO)
 		vmrpc__session_end(session, -EPROTO);
-		return -EPROTO;
-	}
-	return 0;
+	return r < 0 ? r : 0;
 }
 
 /* Sleeps until what is awaited is there; learns from how long that took. */

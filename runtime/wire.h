@@ -129,6 +129,7 @@ struct vmrpc__control {
 /* client: HELLO                        server: REGION with the memory, or REFUSED
  * client: PLACED (mapped, or not)      server: PLACE (try there) ... or
  * client: METHODS ...                  server: METHODS_OK ..., one for each
+ * client: LAYOUT ..., where it likes   server: LAYOUT ..., one for each
  * client: READY                        server: READY, or REFUSED */
 enum vmrpc__message_kind {
 	VMRPC__HELLO = 1,
@@ -139,12 +140,14 @@ enum vmrpc__message_kind {
 	VMRPC__METHODS_OK,
 	VMRPC__READY,
 	VMRPC__REFUSED,
+	VMRPC__LAYOUT,
 };
 
 #define VMRPC__NAME_MAX		   64
 #define VMRPC__CPUS		   1024
 #define VMRPC__METHODS_PER_MESSAGE 128
-#define VMRPC__PLACE_ROUNDS	   4 /* tries to find one address for both */
+#define VMRPC__LAYOUTS		   16 /* a client may ask for */
+#define VMRPC__PLACE_ROUNDS	   4  /* tries to find one address for both */
 
 enum {
 	VMRPC__HELLO_MAP_ANY = 1 << 0,	 /* do not look for one address */
@@ -184,6 +187,14 @@ struct vmrpc__methods_message { /* METHODS, METHODS_OK */
 	uint32_t flags; /* VMRPC__HELLO_CALLBACKS */
 	uint32_t first, n;
 	struct vmrpc__method_entry entries[VMRPC__METHODS_PER_MESSAGE]; /* METHODS_OK: name is 0, or a positive errno */
+};
+
+/* What the server's method of that name looks like, in words, for methods that were refused. */
+struct vmrpc__layout_message { /* LAYOUT */
+	uint32_t kind;
+	uint32_t reserved;
+	uint64_t name;	 /* hash */
+	char text[1024]; /* cut off where it is longer; "" where nothing is known */
 };
 
 struct vmrpc__ready_message { /* READY, REFUSED */

@@ -1,12 +1,11 @@
 # For ./check, ./demo and bench/run: installs what is missing from Debian, and says so.
 
-# need PACKAGE:PROOF... where PROOF is a command, or a file, that shows that the package is there.
+# need PACKAGE:PROOF... where PROOF is a command, or a file (or pattern of one), that shows that the package is there.
 need() {
 	local word apt_log missing=() as_root=()
 	for word; do
 		case ${word#*:} in
-		/*) [ -e "${word#*:}" ] || missing+=("${word%%:*}") ;;
-		libclang) compgen -G '/usr/lib/llvm-*/include/clang-c/Index.h' >/dev/null || missing+=("${word%%:*}") ;;
+		/*) compgen -G "${word#*:}" >/dev/null || missing+=("${word%%:*}") ;;
 		*) command -v "${word#*:}" >/dev/null || missing+=("${word%%:*}") ;;
 		esac
 	done
@@ -41,4 +40,5 @@ apt_get() {
 }
 
 # What every build needs.
-build_packages=(cmake:cmake ninja-build:ninja gcc:gcc libc6-dev:/usr/include/stdio.h libclang-dev:libclang)
+build_packages=(cmake:cmake ninja-build:ninja gcc:gcc libc6-dev:/usr/include/stdio.h
+	'libclang-dev:/usr/lib/llvm-*/include/clang-c/Index.h')

@@ -16,6 +16,7 @@ static const char *const kinds[] = {
 	[PASS_INTO] = "a pointer into another argument",
 	[PASS_DESCRIPTOR] = "a file descriptor",
 	[PASS_SKIPPED] = "skipped",
+	[PASS_FREED] = "memory the caller frees",
 	[PASS_REFUSED] = "refused",
 	[PASS_VOID] = "nothing",
 };
@@ -61,20 +62,82 @@ const char *passing_text(const struct passing *passing, struct type *type)
 	return text.string;
 }
 
-static bool is_carried(const struct passing *passing, struct type *type)
+/* Why data behind a pointer can't be carried; NULL: it can. */
+static const char *why_not_data(const struct passing *passing, struct type *type, struct note *notes, bool is_result)
 {
-	type = bare_type(type);
-	return passing->kind == PASS_VALUE || passing->kind == PASS_VOID || passing->kind == PASS_SKIPPED ||
-	       (passing->kind == PASS_RECORD && type->kind == TYPE_RECORD && !type->record->has_pointers);
+	struct type *target = bare_type(type)->target;
+	const struct passing *each = passing->each;
+	const enum word lifetime = passing->lifetime ? passing->lifetime->word : N_WORDS;
+	const enum word extent = passing->extent ? passing->extent->word : N_WORDS;
+
+	if (find_note(notes, WORD_GRAPH) || find_note(notes, WORD_ONLY) || find_note(notes, WORD_UNCHECKED))
+		return "a word about it";
+	if (each && each->kind == PASS_RECORD && bare_type(target)->kind == TYPE_RECORD &&
+	    bare_type(target)->record->has_pointers)
+		return "a struct with pointers in it";
+	if (each && each->kind == PASS_HANDLE && bare_type(target)->kind != TYPE_POINTER)
+		return "handles that are numbers";
+	if (each && each->kind != PASS_VALUE && each->kind != PASS_VOID && each->kind != PASS_RECORD &&
+	    each->kind != PASS_HANDLE && !(each->kind == PASS_ARRAY && !each->extent))
+		return kinds[each->kind];
+	if (!is_result)
+		return passing->lifetime ? note_text(passing->lifetime) : NULL;
+	if (lifetime != WORD_BORROWED && lifetime != WORD_STATIC && lifetime != WORD_CALLER_FREES)
+		return passing->lifetime ? note_text(passing->lifetime) : "how long it lives";
+	if (extent == WORD_END || extent == WORD_RANGE)
+		return note_text(passing->extent);
+	return each && each->kind == PASS_HANDLE ? "an array of handles as a result" : NULL;
 }
 
-static void carry_value(const struct function *function, const struct value *value, const char *what)
+/* Why a value can't be carried yet; NULL: it can. */
+static const char *why_not(const struct passing *passing, struct type *type, struct note *notes, bool is_result)
 {
-	if (is_carried(value->passing, value->type) || value->passing->kind == PASS_REFUSED)
+	struct type *bare = bare_type(type);
+	const enum word lifetime = passing->lifetime ? passing->lifetime->word : N_WORDS;
+
+	if (passing->conditional)
+		return "VMRPC_WHEN";
+	switch (passing->kind) {
+	case PASS_VALUE:
+	case PASS_VOID:
+	case PASS_SKIPPED:
+	case PASS_FREED:
+		return NULL;
+	case PASS_RECORD:
+		return bare->kind == TYPE_RECORD && !bare->record->has_pointers ? NULL : "a struct with pointers in it";
+	case PASS_DATA:
+		return why_not_data(passing, type, notes, is_result);
+	case PASS_HANDLE:
+		if (bare->kind != TYPE_POINTER)
+			return "a handle that is a number";
+		if (passing->lifetime && lifetime != WORD_BORROWED && lifetime != WORD_LIVES_WITH)
+			return note_text(passing->lifetime);
+		return NULL;
+	case PASS_SHARED:
+	case PASS_INTO:
+		return NULL;
+	case PASS_SCRATCH:
+		return is_result ? kinds[PASS_SCRATCH] : NULL;
+	default:
+		return kinds[passing->kind];
+	}
+}
+
+static void carry_value(const struct function *function, const struct value *value, const char *what, bool is_result)
+{
+	const struct passing *passing = value->passing;
+	const char *why;
+
+	if (passing->kind == PASS_REFUSED)
 		return;
-	error(value->at, INSTEAD, "%s of '%s' is not carried yet (%s%s)", what, function->name,
-	      value->passing->kind == PASS_RECORD ? "a struct with pointers in it" : kinds[value->passing->kind],
-	      value->passing->kind == PASS_DATA ? format(", %s", passing_text(value->passing, value->type)) : "");
+	why = why_not(passing, value->type, value->notes, is_result);
+	if (why)
+		error(value->at, INSTEAD, "%s of '%s' is not carried yet (%s%s)", what, function->name, why,
+		      passing->kind == PASS_DATA ? format(", %s", passing_text(passing, value->type)) : "");
+	else if (passing->kind == PASS_DATA && !is_result && passing->direction == DIRECTION_OUT && passing->extent &&
+		 (passing->extent->word == WORD_STRING || passing->extent->word == WORD_TERMINATED))
+		error(value->at, "VMRPC_STRING_OUT(n), with the room that is there",
+		      "%s of '%s' is written to, and nothing says how much room there is", what, function->name);
 }
 
 void carry(struct service *service)
@@ -87,8 +150,8 @@ void carry(struct service *service)
 			continue;
 		for (unsigned j = 0; j < function->signature->n_params; j++)
 			carry_value(function, function->signature->params[j],
-				    format("parameter '%s'", function->signature->params[j]->name));
-		carry_value(function, function->signature->result, "the result");
+				    format("parameter '%s'", function->signature->params[j]->name), false);
+		carry_value(function, function->signature->result, "the result", true);
 		note = find_note(function->notes, WORD_VA_FORMAT);
 		if (note)
 			error(note->at, INSTEAD, "'...' of '%s' is not carried yet (arguments of a format)",

@@ -260,8 +260,11 @@ static void refuse_site(const struct service *service, const struct site *site)
 	const struct passing *passing = site->value ? site->value->passing : NULL;
 
 	(void)service;
-	if (!passing || passing->kind != PASS_REFUSED || site->value->is_wrong ||
-	    (site->function && site->function->is_skipped))
+	if (!passing || site->value->is_wrong || (site->function && site->function->is_skipped))
+		return;
+	if (passing->doubt)
+		warning(site->value->at, passing->write, "%s; it is taken as one element", passing->doubt);
+	if (passing->kind != PASS_REFUSED)
 		return;
 	error(site->value->at, passing->write, "%s%s", passing->because,
 	      site->function && site->places & ON_FUNCTION ? format(" (of '%s')", site->function->name) : "");

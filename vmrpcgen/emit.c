@@ -1,8 +1,11 @@
 /* What both generated .c files have in common: frames, assertions, tables. The templates look like their output. */
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "stages.h"
+
+#define IDENTIFIER "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789"
 
 void emit_origin(struct text *out, const struct function *function)
 {
@@ -61,6 +64,55 @@ void emit_top(struct text *out, const struct service *service, const char *what)
 		separator = ", ";
 	}
 	add(out, "; changes would be lost. */\n");
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* The functions' names that some line "#define NAME(" hides, in the order of the alphabet. */
+static const char **hidden_names(const struct service *service, unsigned *ret_n)
+{
+	const char **names = allocate((service->n_functions + 1) * sizeof *names), **hidden = NULL;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < service->n_functions; i++)
+		names[i] = service->functions[i]->name;
+	qsort(names, service->n_functions, sizeof *names, compare_names);
+	for (unsigned i = 0; i < service->n_dependencies; i++) {
+		const char *at = read_file(service->dependencies[i]);
+
+		while (at && (at = strstr(at, "define"))) {
+			const char *name = at += strlen("define"), **found;
+			size_t length;
+
+			name += strspn(name, " \t");
+			length = strspn(name, IDENTIFIER);
+			if (name == at || name[length] != '(')
+				continue;
+			name = copy_of(name, length);
+			found = bsearch(&name, names, service->n_functions, sizeof *names, compare_names);
+			if (found && (!n || strcmp(hidden[n - 1], *found) != 0))
+				APPEND(hidden, n, *found);
+		}
+	}
+	if (n)
+		qsort(hidden, n, sizeof *hidden, compare_names);
+	*ret_n = n;
+	return hidden;
+}
+
+void emit_undefs(struct text *out, const struct service *service)
+{
+	unsigned n;
+	const char **hidden = hidden_names(service, &n);
+
+	if (n)
+		add(out, "\n/* Macros in the way of functions. */\n");
+	for (unsigned i = 0; i < n; i++)
+		if (!i || strcmp(hidden[i], hidden[i - 1]) != 0)
+			add(out, "#undef %s\n", hidden[i]);
 }
 
 static const char *clean_name(const struct record *record)
@@ -187,6 +239,18 @@ static void emit_record(struct text *out, const struct record *record)
 	emit_offsets(out, record, record, "", 0);
 }
 
+/* Arrays are passed as pointers. */
+static struct type *as_argument(struct type *type)
+{
+	struct type *bare = bare_type(type), *pointer;
+
+	if (bare->kind != TYPE_ARRAY && bare->kind != TYPE_OPEN_ARRAY)
+		return type;
+	pointer = allocate(sizeof *pointer);
+	*pointer = (struct type){.kind = TYPE_POINTER, .size = 8, .align = 8, .target = bare->target};
+	return pointer;
+}
+
 static void emit_slot(struct text *out, const struct slot *slot)
 {
 	if (!slot->value && starts_with(slot->name, "zero_"))
@@ -197,7 +261,7 @@ static void emit_slot(struct text *out, const struct slot *slot)
 		add(out, "\tunsigned char %s[%llu]; /* %s */\n", slot->name, (unsigned long long)slot->size,
 		    type_text(slot->value->type));
 	else
-		add(out, "\t%s;\n", plain_declaration(slot->value->type, slot->name));
+		add(out, "\t%s;\n", plain_declaration(as_argument(slot->value->type), slot->name));
 }
 
 static void emit_frame(struct text *out, const struct function *function)
@@ -249,6 +313,15 @@ static const char *flags_text(const struct function *function)
 	return text.length ? text.string : NULL;
 }
 
+static const char *escaped(const char *string)
+{
+	struct text text = {0};
+
+	for (add(&text, "%s", ""); *string; string++)
+		add(&text, "%s%c", *string == '"' || *string == '\\' ? "\\" : "", *string);
+	return text.string;
+}
+
 static void emit_method(struct text *out, const struct function *function, bool serves)
 {
 	const struct frame *frame = function->frame;
@@ -268,24 +341,22 @@ static void emit_method(struct text *out, const struct function *function, bool 
 		add(out, "\t\t.flags = %s,\n", flags);
 	if (function->timeout_ms)
 		add(out, "\t\t.timeout_ms = %llu,\n", (unsigned long long)function->timeout_ms);
-	if (serves && !function->is_skipped)
+	emit_method_tables(out, function);
+	add(out, "\t\t.layout = \"%s\",\n", escaped(function->layout));
+	if (serves && !function->is_skipped && !is_freeing(function))
 		add(out, "\t\t.serve = serve_%s,\n", function->name);
 	add(out, "\t},\n");
 }
 
 void emit_service(struct text *out, const struct service *service, bool serves)
 {
+	emit_tables(out, service, serves);
 	add(out, "\nstatic const struct vmrpc_method methods[] = {\n");
 	for (unsigned i = 0; i < service->n_methods; i++)
 		if (service->methods[i])
 			emit_method(out, service->methods[i], serves);
 		else
 			add(out, "\t[%u] = {.name = \"(no method %u)\", .digest = %u},\n", i, i, i + 1);
-	add(out, "};\n");
-	add(out, "\n/* What the digests stand for: signatures, and every layout they reach. */\n");
-	add(out, "const char *const %s_layouts[] = {\n", service->name);
-	for (unsigned i = 0; i < service->n_methods; i++)
-		add(out, "\t\"%s\",\n", service->methods[i] ? service->methods[i]->layout : "");
 	add(out, "};\n");
 	add(out, "\nstatic struct vmrpc_binding binding;\n");
 	add(out, "\nconst struct vmrpc_service %s_service = {\n", service->name);

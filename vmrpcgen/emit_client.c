@@ -78,6 +78,11 @@ static void emit_rpc(struct text *out, const struct service *service, const stru
 		if (result)
 			add(out, "\t(void)%s;\n", names->ret_result);
 		add(out, "\treturn -ENOSYS; /* VMRPC_SKIP */\n");
+	} else if (is_freeing(function)) {
+		add(out, "\t(void)%s;\n", names->conn);
+		add(out, "\tvmrpc_free((void *)%s); /* what a call gave is the caller's own */\n",
+		    function->signature->params[0]->name);
+		add(out, "\treturn 0;\n");
 	} else {
 		emit_rpc_body(out, service, function, names);
 	}
@@ -143,6 +148,7 @@ void emit_client(struct text *out, const struct service *service)
 	emit_top(out, service, "the client's side, a stub for each function.");
 	add(out, "#include <errno.h>\n#include <stddef.h>\n#include <stdlib.h>\n#include <string.h>\n\n");
 	add(out, "#include \"%s.rpc.h\"\n", service->name);
+	emit_undefs(out, service);
 	emit_frames(out, service);
 	emit_clean(out, service, false);
 	emit_service(out, service, false);

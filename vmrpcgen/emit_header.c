@@ -22,8 +22,6 @@ void emit_header(struct text *out, const struct service *service)
 	add(out, "\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
 	add(out, "/* For vmrpc_connect() in clients, for vmrpc_serve() in servers. */\n");
 	add(out, "extern const struct vmrpc_service %s_service;\n\n", service->name);
-	add(out, "/* What each method's digest stands for, in words. */\n");
-	add(out, "extern const char *const %s_layouts[];\n\n", service->name);
 	add(out, "/* On conn, or on the service's own connection where that is NULL. 0, or a negative errno with the\n"
 		 " * result untouched. */\n");
 	for (unsigned i = 0; i < service->n_functions; i++) {

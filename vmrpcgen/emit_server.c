@@ -64,12 +64,13 @@ static void emit_thunk(struct text *out, const struct function *function)
 void emit_server(struct text *out, const struct service *service)
 {
 	emit_top(out, service, "the server's side, a thunk for each function.");
-	add(out, "#include <errno.h>\n#include <stddef.h>\n#include <string.h>\n\n");
+	add(out, "#include <errno.h>\n#include <stddef.h>\n#include <stdlib.h>\n#include <string.h>\n\n");
 	add(out, "#include \"%s.rpc.h\"\n", service->name);
+	emit_undefs(out, service);
 	emit_frames(out, service);
 	emit_clean(out, service, true);
 	for (unsigned i = 0; i < service->n_methods; i++)
-		if (service->methods[i] && !service->methods[i]->is_skipped)
+		if (service->methods[i] && !service->methods[i]->is_skipped && !is_freeing(service->methods[i]))
 			emit_thunk(out, service->methods[i]);
 	emit_service(out, service, true);
 }

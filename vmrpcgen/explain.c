@@ -26,6 +26,8 @@ static void explain_value(FILE *to, const struct value *value, const char *name)
 	if (passing->origin == INFERRED && passing->because && *passing->because &&
 	    strcmp(passing->because, "by value") != 0)
 		fprintf(to, ": %s", passing->because);
+	if (passing->doubt)
+		fprintf(to, "; but %s\n    %-12s           write: %s", passing->doubt, "", passing->write);
 	fputc('\n', to);
 }
 

@@ -10,6 +10,18 @@ static struct passing *pass(struct type *type, struct note *notes, const struct 
 static void infer_record(struct record *record);
 static struct passing *infer_value(struct value *value, struct signature *within, enum role role);
 
+/* Whether results of some function are freed with the one called name. */
+static bool frees_results(const struct service *service, const char *name)
+{
+	for (unsigned i = 0; i < service->n_functions; i++) {
+		const struct note *note = find_note(service->functions[i]->notes, WORD_CALLER_FREES);
+
+		if (note && note->n_args && strcmp(note->args[0], name) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* A word said of the type itself: on its typedefs, or on the struct, here or pointed to. */
 struct note *type_notes(struct type *type, enum word word)
 {
@@ -131,6 +143,13 @@ static struct passing *element(struct type *target, struct note *notes, const st
 	return pass(target, each ? each->inner : NULL, &inner);
 }
 
+static bool is_constant(struct type *type)
+{
+	while (!type->is_const && bare_type(type)->kind == TYPE_ARRAY)
+		type = bare_type(type)->target;
+	return type->is_const;
+}
+
 static enum direction direction_of(struct type *type, struct type *target, struct note *notes,
 				   const struct note *extent, const struct context *context)
 {
@@ -147,7 +166,7 @@ static enum direction direction_of(struct type *type, struct type *target, struc
 		return DIRECTION_OUT;
 	if (context->role == ELEMENT)
 		return context->direction;
-	if (target->is_const)
+	if (is_constant(target))
 		return DIRECTION_IN;
 	if (context->role == FIELD)
 		return DIRECTION_INOUT; /* as its struct goes */
@@ -165,7 +184,7 @@ static struct passing *pass_data(struct type *type, struct type *target, struct 
 			   said(type, notes, WORD_ONLY);
 	enum direction direction = direction_of(type, target, notes, extent, context);
 	struct type *bare = bare_type(target);
-	struct passing *passing;
+	struct passing *passing, *doubted = NULL;
 
 	if (!extent && !length && (bare->kind == TYPE_VOID || is_character(target)))
 		return ask(type, target, context, "how much it points to");
@@ -177,11 +196,15 @@ static struct passing *pass_data(struct type *type, struct type *target, struct 
 		return refuse(NULL, format("%s points to an incomplete type: nobody here knows how large it is",
 					   name_of(context)));
 	if (!words && !length && context->role != RESULT) {
-		passing = doubt(type, target, context);
-		if (passing)
-			return passing;
+		doubted = doubt(type, target, context);
+		if (doubted && bare_type(type)->kind != TYPE_POINTER)
+			return doubted;
 	}
 	passing = new_passing(PASS_DATA, words || extent ? WRITTEN : INFERRED, NULL);
+	if (doubted) {
+		passing->doubt = doubted->because;
+		passing->write = doubted->write;
+	}
 	passing->direction = direction;
 	passing->extent = extent;
 	passing->lifetime = lifetime;
@@ -228,6 +251,9 @@ static struct passing *pass_pointer(struct type *type, struct note *notes, const
 	else if (bare->kind == TYPE_ARRAY)
 		length = format("%llu", (unsigned long long)bare->count);
 
+	if (lifetime && lifetime->word == WORD_CONSUMES && !has_data_words && context->role == PARAMETER &&
+	    context->function && frees_results(context->service, context->function->name))
+		return new_passing(PASS_FREED, WRITTEN, "VMRPC_CONSUMES");
 	if (said(type, notes, WORD_SHARED))
 		return new_passing(PASS_SHARED, WRITTEN, "VMRPC_SHARED");
 	if (said(type, notes, WORD_USERDATA))
@@ -394,18 +420,34 @@ static void infer_record(struct record *record)
 	record->is_inferred = true;
 }
 
-/* within: the signature of which it is a parameter; NULL for results and fields. */
-static struct passing *infer_value(struct value *value, struct signature *within, enum role role)
+static struct passing *infer_in(const struct context *context)
 {
-	struct context context = {.role = role, .value = value, .within = within};
+	struct value *value = context->value;
 	struct note *when = find_note(value->notes, WORD_WHEN);
-	struct passing *passing = pass(value->type, value->notes, &context);
+	struct passing *passing = pass(value->type, value->notes, context);
 
 	/* What only depends on a condition: the first alternative stands for all in --explain. */
 	if (when && passing->kind == PASS_REFUSED)
-		passing = pass(value->type, when->inner, &context);
+		passing = pass(value->type, when->inner, context);
 	passing->conditional = when != NULL;
 	return passing;
+}
+
+/* within: the signature of which it is a parameter; NULL for results and fields. */
+static struct passing *infer_value(struct value *value, struct signature *within, enum role role)
+{
+	const struct context context = {.role = role, .value = value, .within = within};
+
+	return infer_in(&context);
+}
+
+static struct passing *infer_param(struct value *value, struct signature *within, const struct function *function,
+				   const struct service *service)
+{
+	const struct context context = {
+		.role = PARAMETER, .value = value, .within = within, .function = function, .service = service};
+
+	return infer_in(&context);
 }
 
 /* Functions that return a T *, or store one in a T **, make objects of T, unless they say how long a value lives. */
@@ -445,7 +487,10 @@ void infer(struct service *service)
 
 		function->is_skipped = find_note(function->notes, WORD_SKIP) != NULL;
 		for (unsigned j = 0; j < signature->n_params; j++)
-			signature->params[j]->passing = infer_value(signature->params[j], signature, PARAMETER);
+			signature->params[j]->passing =
+				function->is_skipped
+					? new_passing(PASS_SKIPPED, WRITTEN, "VMRPC_SKIP: the stub only fails")
+					: infer_param(signature->params[j], signature, function, service);
 		signature->result->notes = function->notes;
 		signature->result->passing =
 			pass(signature->result->type, find_note(function->notes, WORD_SKIP) ? NULL : function->notes,

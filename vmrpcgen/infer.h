@@ -12,6 +12,8 @@ struct context {
 	struct signature *within;
 	enum direction direction; /* of the level above an element */
 	unsigned depth;
+	const struct function *function; /* whose parameter it is; NULL for callbacks and fields */
+	const struct service *service;
 };
 
 struct passing *new_passing(enum passing_kind kind, enum origin origin, const char *because);

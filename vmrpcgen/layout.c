@@ -92,6 +92,47 @@ static void collect_records(struct service *service, struct type *type)
 	record->number = service->n_carried;
 }
 
+static void describe(struct text *out, struct type *type, unsigned method);
+
+/* A value in a frame: what it is, and what happens to it. */
+static void describe_value(struct text *out, const struct value *value, unsigned method)
+{
+	const struct passing *passing = value->passing;
+	struct type *target = bare_type(value->type)->target;
+	static const char *const directions[] = {"", "in ", "out ", "inout "};
+
+	switch (passing->kind) {
+	case PASS_DATA:
+		add(out, "%s", directions[passing->direction]);
+		if (passing->each && passing->each->kind == PASS_HANDLE)
+			add(out, "handles %s", type_text(bare_type(target)));
+		else
+			describe(out, target, method);
+		if (passing->extent)
+			add(out, " %s", note_text(passing->extent));
+		else if (passing->length)
+			add(out, " [%s]", passing->length);
+		break;
+	case PASS_HANDLE:
+		add(out, "handle %s", type_text(target));
+		break;
+	case PASS_SHARED:
+	case PASS_SCRATCH:
+	case PASS_INTO:
+	case PASS_SKIPPED:
+	case PASS_FREED:
+		add(out, "%s", passing_text(passing, value->type));
+		return;
+	default:
+		describe(out, value->type, method);
+		return;
+	}
+	if (passing->lifetime)
+		add(out, " %s", note_text(passing->lifetime));
+	if (passing->nonnull)
+		add(out, " never NULL");
+}
+
 static void describe(struct text *out, struct type *type, unsigned method)
 {
 	type = bare_type(type);
@@ -156,17 +197,16 @@ static const char *layout_of(const struct function *function)
 		add(&out, "%s (not called)", function->name);
 		return out.string;
 	}
-	describe(&out, function->signature->result->type, method);
+	describe_value(&out, function->signature->result, method);
 	add(&out, " %s(", function->name);
 	for (unsigned i = 0; i < function->signature->n_params; i++) {
 		add(&out, "%s", i ? ", " : "");
-		if (function->signature->params[i]->passing->kind == PASS_SKIPPED)
-			add(&out, "skipped");
-		else
-			describe(&out, function->signature->params[i]->type, method);
+		describe_value(&out, function->signature->params[i], method);
 	}
 	add(&out, ")%s%s", function->frame->errno_name ? " errno" : "",
 	    find_note(function->notes, WORD_ASYNC) ? " async" : "");
+	if (find_note(function->notes, WORD_SUCCESS))
+		add(&out, " %s", note_text(find_note(function->notes, WORD_SUCCESS)));
 	return out.string;
 }
 
@@ -187,7 +227,7 @@ static void pad(struct frame *frame, uint64_t align)
 	uint64_t size = -frame->size & (align - 1);
 
 	if (size) {
-		struct slot slot = {NULL, format("zero_%u", frame->n_slots), frame->size, size};
+		struct slot slot = {.name = format("zero_%u", frame->n_slots), .offset = frame->size, .size = size};
 
 		APPEND(frame->slots, frame->n_slots, slot);
 		frame->size += size;
@@ -196,7 +236,7 @@ static void pad(struct frame *frame, uint64_t align)
 
 static void add_slot(struct frame *frame, struct value *value, const char *name, uint64_t size, uint64_t align)
 {
-	struct slot slot = {value, name, 0, size};
+	struct slot slot = {.value = value, .name = name, .size = size};
 
 	pad(frame, align > 8 ? 8 : align ? align : 1);
 	slot.offset = frame->size;
@@ -204,28 +244,48 @@ static void add_slot(struct frame *frame, struct value *value, const char *name,
 	frame->size += size;
 }
 
+/* Structs by value, and behind pointers that are followed. */
+static void collect_value(struct service *service, const struct value *value)
+{
+	struct type *type = bare_type(value->type);
+
+	if (value->passing->kind == PASS_DATA)
+		collect_records(service, type->target);
+	else if (value->passing->kind == PASS_RECORD)
+		collect_records(service, type);
+}
+
+static void add_value(struct frame *frame, struct value *value, const char *name)
+{
+	const enum type_kind kind = bare_type(value->type)->kind;
+
+	if (kind == TYPE_POINTER || kind == TYPE_ARRAY || kind == TYPE_OPEN_ARRAY)
+		add_slot(frame, value, name, 8, 8);
+	else
+		add_slot(frame, value, name, value->type->size, value->type->align);
+}
+
 static struct frame *frame_of(struct service *service, const struct function *function)
 {
 	const struct signature *signature = function->signature;
 	struct frame *frame = allocate(sizeof *frame);
 
-	if (function->is_skipped)
+	if (function->is_skipped || is_freeing(function))
 		return frame;
 	for (unsigned i = 0; i < signature->n_params; i++) {
 		struct value *param = signature->params[i];
 
 		if (param->passing->kind == PASS_SKIPPED)
 			continue;
-		collect_records(service, param->type);
-		add_slot(frame, param, param->name, param->type->size, param->type->align);
+		collect_value(service, param);
+		add_value(frame, param, param->name);
 	}
 	pad(frame, 8);
 	frame->result_offset = frame->size;
 	if (has_result(function)) {
-		collect_records(service, signature->result->type);
+		collect_value(service, signature->result);
 		frame->result_name = free_name(function, "result");
-		add_slot(frame, signature->result, frame->result_name, signature->result->type->size,
-			 signature->result->type->align);
+		add_value(frame, signature->result, frame->result_name);
 	}
 	if (find_note(function->notes, WORD_ERRNO)) {
 		frame->errno_name = free_name(function, "error");
@@ -276,6 +336,8 @@ void lay_out(struct service *service)
 		struct function *function = service->functions[i];
 
 		function->frame = frame_of(service, function);
+		if (!function->is_skipped)
+			plan(service, function);
 		function->layout = layout_of(function);
 		function->digest = digest_of(function->layout);
 	}

@@ -151,6 +151,8 @@ struct service {
 	unsigned n_methods;
 	struct record **carried; /* by frames, inner ones first */
 	unsigned n_carried;
+	struct handle_type **handles;
+	unsigned n_handles;
 	const char **dependencies; /* every file that was read */
 	unsigned n_dependencies;
 };
@@ -229,6 +231,7 @@ enum passing_kind {
 	PASS_INTO,
 	PASS_DESCRIPTOR,
 	PASS_SKIPPED, /* the callee sees zero */
+	PASS_FREED,   /* the caller's to free, where it is */
 	PASS_REFUSED,
 	PASS_VOID,
 };
@@ -247,7 +250,8 @@ struct passing {
 	struct passing *each;	     /* what each element is */
 	bool nonnull, conditional;
 	const char *because; /* of what was inferred or refused */
-	const char *write;   /* what to write instead, of what was refused */
+	const char *doubt;   /* why what was inferred by the rule may be wrong; NULL: it is not */
+	const char *write;   /* what to write instead, of what was refused or is in doubt */
 };
 
 /* The frame of a method. */
@@ -256,11 +260,48 @@ struct slot {
 	struct value *value; /* NULL: padding, or errno */
 	const char *name;
 	uint64_t offset, size;
+	struct plan *plan; /* NULL: its bits are all there is to it */
+};
+
+/* What the tables will say of a value: the generator's side of struct vmrpc_pass. */
+
+struct code { /* an expression, word by word */
+	const char **words;
+	unsigned n;
+};
+
+struct plan {
+	const char *name;		      /* of its table */
+	const char *kind, *extent, *lifetime; /* the last parts of VMRPC_PASS_*, VMRPC_EXTENT_*, VMRPC_LIVES_* */
+	enum direction direction;
+	bool nonnull, closes, borrowed, copy, is_looked_at;
+	struct type *element; /* NULL: bytes */
+	uint64_t size, align;
+	struct code *before, *after, *condition;
+	struct handle_type *handle;
+	const char *close;   /* a call with self for the handle */
+	const char *release; /* a function */
+	struct plan *each;
+	const struct value *into, *parent;
+	struct value **needs; /* parameters whose memory expressions read */
+	unsigned n_needs;
+	unsigned mark; /* while they are put in order */
+};
+
+struct handle_type {
+	const char *name; /* as in C, or as VMRPC_HANDLE(name) has it */
+	const char *id;	  /* as part of an identifier */
+	struct type *target;
+	uint64_t object_size; /* 0: incomplete */
+	const char *close;    /* as above; NULL: nothing */
 };
 
 struct frame {
 	struct slot *slots;
 	unsigned n_slots;
+	unsigned *order; /* of the slots with plans: those that others need come first */
+	unsigned n_order;
+	struct code *success;
 	uint64_t size, result_offset;
 	const char *result_name, *errno_name; /* NULL without */
 };
@@ -276,5 +317,7 @@ const char *type_text(struct type *type);
 const char *declaration(struct type *type, const char *name);
 bool same_type(struct type *a, struct type *b);
 bool has_result(const struct function *function);
+/* Whether its stub only frees what a call gave to the caller. */
+bool is_freeing(const struct function *function);
 
 #endif

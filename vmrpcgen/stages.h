@@ -96,6 +96,15 @@ void check_expr(struct expr *expr, const struct note *note, const struct scope *
 void carry(struct service *service);
 const char *passing_text(const struct passing *passing, struct type *type); /* "in, n elements" */
 
+/* plan.c: what happens to each slot of a frame that is more than its bits. code.c: expressions for the tables. */
+void plan(struct service *service, struct function *function);
+unsigned field_number(const struct frame *frame, const struct value *value);
+/* NULL after an error. Adds to needs the parameters whose memory it reads. */
+struct code *compile_expr(const struct expr *expr, const struct note *note, const struct service *service,
+			  struct function *function, struct plan *plan);
+struct type *expr_type(const struct expr *expr, const struct service *service, struct function *function);
+struct code *number_code(int64_t value);
+
 /* layout.c: frames, layouts in words, digests. */
 void lay_out(struct service *service);
 /* A byte for each byte of the type, with the bits set that hold a value. Members of structs that are structs
@@ -103,8 +112,15 @@ void lay_out(struct service *service);
 unsigned char *value_bits(struct type *type, bool deep);
 bool has_padding(struct type *type);
 
+/* emit_tables.c: everything that describe.h knows. */
+void emit_tables(struct text *out, const struct service *service, bool serves);
+/* The fields of method's struct vmrpc_method that speak of them. */
+void emit_method_tables(struct text *out, const struct function *function);
+
 /* emit.c: what client and server have in common. emit_header.c, emit_client.c, emit_server.c: one file each. */
 void emit_top(struct text *out, const struct service *service, const char *what);
+/* Undefines macros that are called as functions are, so that the functions can be defined and called. */
+void emit_undefs(struct text *out, const struct service *service);
 void emit_frames(struct text *out, const struct service *service);
 void emit_clean(struct text *out, const struct service *service, bool results);
 void emit_service(struct text *out, const struct service *service, bool serves);

@@ -13,7 +13,7 @@ static bool needs_words(const struct function *function)
 	    signature->result->passing->kind == PASS_REFUSED)
 		return true;
 	for (unsigned i = 0; i < signature->n_params; i++)
-		if (signature->params[i]->passing->kind == PASS_REFUSED)
+		if (signature->params[i]->passing->kind == PASS_REFUSED || signature->params[i]->passing->doubt)
 			return true;
 	return false;
 }
@@ -24,7 +24,7 @@ static const char *suggested(const struct value *param)
 	const struct passing *passing = param->passing;
 	const char *plain = declaration(param->type, param->name);
 
-	if (passing->kind != PASS_REFUSED)
+	if (passing->kind != PASS_REFUSED && !passing->doubt)
 		return plain;
 	if (passing->write && starts_with(passing->write, plain))
 		return passing->write;

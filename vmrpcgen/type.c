@@ -120,3 +120,11 @@ bool has_result(const struct function *function)
 {
 	return bare_type(function->signature->result->type)->kind != TYPE_VOID;
 }
+
+bool is_freeing(const struct function *function)
+{
+	const struct signature *signature = function->signature;
+
+	return signature->n_params == 1 && signature->params[0]->passing &&
+	       signature->params[0]->passing->kind == PASS_FREED;
+}

@@ -38,16 +38,21 @@ struct textstat_top_frame {
 	int64_t result;
 };
 
-/* name, digest (of the signature: made up here), size of the frame, where its result begins, flags, time-out, and at
- * the server what runs it. */
-#define TEXTSTAT_RESULT(name) sizeof(struct name##_frame), offsetof(struct name##_frame, result)
-#define TEXTSTAT_METHODS(serve)                                                                              \
-	{                                                                                                    \
-		{"textstat_add", 1, TEXTSTAT_RESULT(textstat_add), 0, 0, serve(textstat_add)},               \
-			{"textstat_total", 2, TEXTSTAT_RESULT(textstat_total), 0, 0, serve(textstat_total)}, \
-			{"textstat_count", 3, TEXTSTAT_RESULT(textstat_count), 0, 0, serve(textstat_count)}, \
-			{"textstat_top", 4, TEXTSTAT_RESULT(textstat_top), 0, 0, serve(textstat_top)},       \
-			{"textstat_clear", 5, 0, 0, 0, 0, serve(textstat_clear)},                            \
+/* The digests, of the signatures, are made up here. at_server() is what runs it at the server. */
+#define TEXTSTAT_METHOD(method, number, serve_it)                                               \
+	{                                                                                       \
+		.name = #method, .digest = number, .frame_size = sizeof(struct method##_frame), \
+		.result_offset = offsetof(struct method##_frame, result), .serve = serve_it     \
+	}
+#define TEXTSTAT_METHODS(at_server)                                                               \
+	{                                                                                         \
+		TEXTSTAT_METHOD(textstat_add, 1, at_server(textstat_add)),                        \
+			TEXTSTAT_METHOD(textstat_total, 2, at_server(textstat_total)),            \
+			TEXTSTAT_METHOD(textstat_count, 3, at_server(textstat_count)),            \
+			TEXTSTAT_METHOD(textstat_top, 4, at_server(textstat_top)),                \
+		{                                                                                 \
+			.name = "textstat_clear", .digest = 5, .serve = at_server(textstat_clear) \
+		}                                                                                 \
 	}
 
 extern const struct vmrpc_service textstat_service;

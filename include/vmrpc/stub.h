@@ -8,13 +8,14 @@
 
 #include <stdint.h>
 
+#include <vmrpc/describe.h>
 #include <vmrpc/vmrpc.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-#define VMRPC_STUB_ABI 1u /* of the structs below; checked when a service is first used */
+#define VMRPC_STUB_ABI 2u /* of the structs below; checked when a service is first used */
 
 /* Unpacks frame, calls the function, packs its result into frame. Returns 0 or a negative errno, which
  * the caller gets instead of a result. frame is private to this side. */
@@ -34,6 +35,14 @@ struct vmrpc_method {
 	uint32_t flags;		/* VMRPC_METHOD_* */
 	uint32_t timeout_ms;	/* of one call; 0: the connection's */
 	vmrpc_thunk *serve;	/* NULL on the side that calls */
+
+	/* Of methods that vmrpcgen describes: */
+	const struct vmrpc_type *frame; /* parameters in their order, then the result, then errno */
+	const uint16_t *passes; /* those fields of it that are more than their bits, in the order to look at them */
+	uint32_t n_passes;
+	uint32_t n_params;
+	const int64_t *success; /* whether outs were written; NULL: always */
+	const char *layout;	/* what the digest stands for, in words */
 };
 
 #define VMRPC_FRAME_MAX (64u * 1024)
@@ -70,8 +79,7 @@ VMRPC_PUBLIC void vmrpc_stub_failed(const struct vmrpc_service *service, uint32_
 
 /* The same for a symbol of a replaced library that the service does not carry. Does not return, even where the handler
  * does. */
-VMRPC_PUBLIC void vmrpc_stub_missing(const struct vmrpc_service *service, const char *library, const char *symbol)
-	__attribute__((noreturn));
+VMRPC_PUBLIC void vmrpc_stub_missing(const struct vmrpc_service *service, const char *library, const char *symbol);
 
 #ifdef __cplusplus
 }

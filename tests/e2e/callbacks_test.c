@@ -189,6 +189,39 @@ TEST(a_slow_callback_may_call)
 	world_close(&world);
 }
 
+static int64_t late_calls[2];
+
+static int64_t hook_call_too_long(int64_t value)
+{
+	int64_t result, start;
+
+	late_calls[0] = lab_sleep(hook_conn, 3000);
+	start = world_ms();
+	late_calls[1] = lab_add(hook_conn, 1, 2, &result);
+	if (world_ms() - start > 700)
+		late_calls[1] = 0;
+	return value;
+}
+
+/* The turn is the server's until it has answered: no call can be made meanwhile, and none waits for nothing. */
+TEST(a_callback_whose_call_timed_out_makes_no_more)
+{
+	struct world world = world_open("", "timeout=1s");
+	struct vmrpc_stats stats;
+	int64_t result;
+
+	EVENTUALLY(lab_null(world.conn) == 0);
+	hook_conn = world.conn;
+	lab_hook = hook_call_too_long;
+	CHECK_FAILS(lab_call_hook(world.conn, 1, &result), ETIMEDOUT, "no answer in time");
+	CHECK_EQ(late_calls[0], -ETIMEDOUT);
+	CHECK_EQ(late_calls[1], -ETIMEDOUT);
+	EVENTUALLY(lab_null(world.conn) == 0);
+	CHECK_OK(vmrpc_get_stats(world.conn, &stats));
+	CHECK_EQ(stats.reconnects, 0);
+	world_close(&world);
+}
+
 static int64_t hook_notes(int64_t value)
 {
 	for (int64_t i = 1; i <= value; i++)

@@ -1,6 +1,7 @@
 /* Every waiting call ends: servers that are not there, not there yet, stopped, dead, or slow. */
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 
 #include "world.h"
@@ -141,6 +142,25 @@ static _Atomic int *begin_slow_call(struct vmrpc *conn)
 	return word;
 }
 
+/* Puts the threads that each side starts from now on, and this one, on processors of their own: neither polls for a
+ * peer on its own. */
+static void keep_apart(const struct world *world)
+{
+	cpu_set_t all, ours, theirs;
+	int n = 0;
+
+	CPU_ZERO(&ours);
+	CPU_ZERO(&theirs);
+	CHECK_EQ(sched_getaffinity(0, sizeof all, &all), 0);
+	for (int cpu = 0; cpu < CPU_SETSIZE && n < 2; cpu++)
+		if (CPU_ISSET(cpu, &all))
+			CPU_SET(cpu, n++ == 0 ? &ours : &theirs);
+	if (n < 2)
+		return;
+	CHECK_EQ(sched_setaffinity(0, sizeof ours, &ours), 0);
+	CHECK_EQ(sched_setaffinity(world->server, sizeof theirs, &theirs), 0);
+}
+
 /* However the client waits. */
 static void time_out(const char *options)
 {
@@ -148,7 +168,9 @@ static void time_out(const char *options)
 	int64_t tid, again, start;
 	_Atomic int *word;
 
-	CHECK_OK(lab_tid(world.conn, &tid));
+	keep_apart(&world);
+	for (int i = 0; i < 10; i++) /* each learns where the other is */
+		CHECK_OK(lab_tid(world.conn, &tid));
 	start = world_ms();
 	word = begin_slow_call(world.conn);
 	CHECK(world_ms() - start >= 990);
@@ -157,7 +179,7 @@ static void time_out(const char *options)
 	CHECK_OK(lab_tid(world.conn, &again));
 	CHECK(again != tid);
 	CHECK_EQ(stats_of(world.conn).channels, 1);
-	CHECK_EQ(world_threads(world.server), world.n_threads + 2);
+	EVENTUALLY(world_threads(world.server) == world.n_threads + 2);
 	/* And is free again when the method has returned: of the server's threads only ours is left. */
 	*word = 2;
 	EVENTUALLY(world_threads(world.server) == world.n_threads + 1);
@@ -236,6 +258,26 @@ TEST(the_next_call_reconnects)
 		CHECK(world_fds(getpid()) <= world.n_fds + 4 + 4 * 2);
 	}
 	CHECK_EQ(stats_of(world.conn).calls, 20);
+	world_close(&world);
+}
+
+/* What it allocated, and the program may still point to. */
+TEST(a_dead_server_s_blocks_can_be_looked_at)
+{
+	struct world world = world_open("", "");
+	unsigned char *block;
+
+	CHECK_OK(lab_make(world.conn, 100, 'x', (void **)&block));
+	for (int i = 0; i < 4; i++) {
+		kill_server(&world);
+		world.server = world_serve("local:lab");
+		EVENTUALLY(stats_of(world.conn).channels == 0);
+		CHECK_OK(lab_null(world.conn));
+		for (int k = 0; k < 100; k++)
+			CHECK_EQ(block[k], 'x');
+	}
+	vmrpc_free(block);
+	CHECK_OK(lab_null(world.conn));
 	world_close(&world);
 }
 

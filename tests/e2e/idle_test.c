@@ -81,28 +81,31 @@ static void connect_all(void)
 	}
 }
 
-TEST(idle_connections_use_no_processor)
+/* Whether both sides sleep through a second and a half. */
+static bool all_sleep(const struct world *world)
 {
-	struct world world = world_open("", "");
-	uint64_t client_ticks, server_ticks, client_switches, server_switches;
+	const uint64_t client_ticks = ticks(getpid()), server_ticks = ticks(world->server);
+	const uint64_t client_switches = switches(getpid()), server_switches = switches(world->server);
+	bool sleep;
 
-	connect_all();
-	usleep(200000); /* they may still be polling */
-	client_ticks = ticks(getpid());
-	server_ticks = ticks(world.server);
-	client_switches = switches(getpid());
-	server_switches = switches(world.server);
 	usleep(1500000);
-	CHECK(ticks(getpid()) - client_ticks <= 1);
-	CHECK(ticks(world.server) - server_ticks <= 1);
+	sleep = ticks(getpid()) - client_ticks <= 1 && ticks(world->server) - server_ticks <= 1;
 	/* Ours are of this test's own sleeping. Sanitizers run threads of their own. */
 #if !defined(WORLD_ASAN) && !defined(WORLD_TSAN)
-	CHECK(switches(getpid()) - client_switches < 50);
-	CHECK(switches(world.server) - server_switches < 20);
+	sleep = sleep && switches(getpid()) - client_switches < 50 && switches(world->server) - server_switches < 10;
 #else
 	(void)client_switches;
 	(void)server_switches;
 #endif
+	return sleep;
+}
+
+TEST(idle_connections_use_no_processor)
+{
+	struct world world = world_open("", "");
+
+	connect_all();
+	EVENTUALLY(all_sleep(&world)); /* on a busy machine it may take a while until each has polled its last */
 	for (int i = 0; i < N_CONNECTIONS; i++)
 		vmrpc_close(conns[i]);
 	world_close(&world);
@@ -110,12 +113,13 @@ TEST(idle_connections_use_no_processor)
 
 TEST(idle_connections_use_little_memory)
 {
-	struct world world = world_open("", "");
 	uint64_t client, server, regions;
+	struct world world;
 
 #if defined(WORLD_ASAN) || defined(WORLD_TSAN)
 	TEST_SKIP("a sanitizer's own memory cannot be told from ours");
 #endif
+	world = world_open("", "");
 	CHECK_OK(lab_null(world.conn));
 	usleep(100000);
 	client = touched(getpid(), "RssAnon");

@@ -319,8 +319,12 @@ static int serve_stop_serving(void *arg)
 #define LAB_THUNK(thunk) thunk
 static const struct vmrpc_method methods[] = {LAB_METHODS(LAB_METHOD)};
 static const struct vmrpc_method changed_methods[] = {
-	{"lab_add", 0xadd, sizeof(struct lab_frame_add), 16, 0, 0, serve_add},
-	{"lab_null", LAB_DIGEST(LAB_NULL, 0), 0, 0, 0, 0, serve_null},
+	{.name = "lab_add",
+	 .digest = 0xadd,
+	 .frame_size = sizeof(struct lab_frame_add),
+	 .result_offset = 16,
+	 .serve = serve_add},
+	{.name = "lab_null", .digest = LAB_DIGEST(LAB_NULL, 0), .serve = serve_null},
 };
 #undef LAB_THUNK
 #define LAB_THUNK(thunk) NULL

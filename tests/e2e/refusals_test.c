@@ -81,13 +81,18 @@ TEST(bad_addresses)
 
 TEST(the_environment_is_checked_too)
 {
+	char folder[64];
+
 	world_begin();
+	snprintf(folder, sizeof folder, "%s", getenv("XDG_RUNTIME_DIR"));
 	setenv("VMRPC_LAB", "local:lab?speed=11", 1);
 	REFUSED(&lab_service, NULL, EINVAL, "no option 'speed'");
 	CHECK_FAILS(lab_null(NULL), EINVAL, "no option 'speed'");
 	unsetenv("VMRPC_LAB");
 	setenv("XDG_RUNTIME_DIR", "/nowhere", 1);
 	NOT_SERVED(&lab_server_service, "local:lab", ENOENT, "XDG_RUNTIME_DIR");
+	setenv("XDG_RUNTIME_DIR", folder, 1);
+	world_end();
 }
 
 TEST(bad_services)

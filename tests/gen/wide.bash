@@ -18,7 +18,7 @@ server=$!
 diff -u "$work/direct" "$work/remote" >&2 || { echo "direct (-) and remote (+) differ" >&2; exit 1; }
 
 "${run[@]}" ./wide_changed >"$work/changed"
-grep -q '^middle: refused: .*wide_middle' "$work/changed" && grep -qx 'add: 0 7' "$work/changed" || {
+grep -q '^middle: refused: wide.wide_middle differs: here it is ".*struct wide_point {f32 x@0; f32 y@4; } of 8.*at the server ".*{f64 x@0; f64 y@8; } of 16' "$work/changed" && grep -qx 'add: 0 7' "$work/changed" || {
 	echo "with another struct wide_point at the client:" >&2
 	cat "$work/changed" >&2
 	exit 1

@@ -370,11 +370,11 @@ TEST(floods_on_the_socket)
 		struct raw raw;
 
 		CHECK_EQ(raw_connect(&raw, "lab"), 0);
-		raw_send_descriptors(&raw);
+		raw_send_descriptors(&raw, "", 1, -1);
 		raw_close(&raw);
 
 		CHECK_EQ(raw_open(&raw, "lab", NULL, NULL), 0);
-		raw_send_descriptors(&raw);
+		raw_send_descriptors(&raw, "", 1, -1);
 		for (unsigned n = 0; n < 2000; n++)
 			send(raw.socket, junk, n % 100 == 0 ? sizeof junk : 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 		raw_open_channel(&raw, 0);

@@ -38,8 +38,29 @@ TEST(all_channels_open)
 		raw_open_channel(&raw, channel);
 	for (uint32_t channel = 0; channel < raw.layout.n_channels; channel++)
 		check_served(&raw, channel);
-	CHECK(process_look(scene.server.pid).threads <= scene.quiet.threads + raw.layout.n_channels);
+	EVENTUALLY(process_look(scene.server.pid).threads <= scene.quiet.threads + raw.layout.n_channels);
 	scene_check(&scene);
+	raw_close(&raw);
+	scene_end(&scene);
+}
+
+/* Opened anew without having been closed or used: the thread of before makes room for another. */
+TEST(doorplates_skip_a_turn)
+{
+	struct scene scene = scene_begin("");
+	struct raw raw = attacker();
+
+	for (unsigned i = 0; i < 20; i++) {
+		int64_t give_up = world_ms() + RAW_PATIENCE_MS;
+
+		raw_open_channel(&raw, 0);
+		while (atomic_load(&raw_doorplate(&raw, 0)->server) != raw.generations[0] * 2 + 1) {
+			CHECK(world_ms() < give_up);
+			raw_ring(&raw);
+			poll(NULL, 0, 1);
+		}
+	}
+	check_served(&raw, 0);
 	raw_close(&raw);
 	scene_end(&scene);
 }
@@ -49,7 +70,6 @@ TEST(doorplates_in_a_storm)
 	struct scene scene = scene_begin("");
 	struct raw raw = attacker();
 	uint64_t random = workload_seed();
-	unsigned most = 0;
 
 	for (unsigned i = 0; i < world_scaled(20000); i++) {
 		uint32_t channel = workload_random(&random, raw.layout.n_channels);
@@ -58,14 +78,12 @@ TEST(doorplates_in_a_storm)
 		if (i % 8 == 0)
 			raw_ring(&raw);
 		if (i % 1000 == 0) {
-			unsigned threads = process_look(scene.server.pid).threads;
-
-			most = threads > most ? threads : most;
+			/* Each channel has one thread at a time; others are about to end. */
+			EVENTUALLY(process_look(scene.server.pid).threads <=
+				   scene.quiet.threads + raw.layout.n_channels);
 			scene_check(&scene);
 		}
 	}
-	/* Each channel has one thread at a time; one more may be about to end, and the good client has passing ones. */
-	CHECK(most <= scene.quiet.threads + 2 * raw.layout.n_channels + 4);
 	/* A channel that was used so ill is as good as new once the server has let go of it. */
 	for (uint32_t channel = 0; channel < raw.layout.n_channels; channel++)
 		atomic_store(&raw_doorplate(&raw, channel)->client, 0);

@@ -79,14 +79,14 @@ bool raw_send(struct raw *raw, const void *message, size_t size)
 	return send(raw->socket, message, size, MSG_NOSIGNAL) == (ssize_t)size;
 }
 
-void raw_send_descriptors(struct raw *raw)
+void raw_send_descriptors(struct raw *raw, const void *message, size_t size, int first)
 {
-	const int fds[] = {0, 1, 2, raw->socket};
+	const int fds[] = {first < 0 ? raw->socket : first, 0, 1, 2, raw->socket, raw->socket};
 	union {
 		char bytes[CMSG_SPACE(sizeof fds)];
 		struct cmsghdr align;
 	} control = {0};
-	struct iovec part = {.iov_base = "", .iov_len = 1};
+	struct iovec part = {.iov_base = (void *)(uintptr_t)message, .iov_len = size};
 	struct msghdr header = {.msg_iov = &part,
 				.msg_iovlen = 1,
 				.msg_control = control.bytes,

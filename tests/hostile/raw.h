@@ -63,8 +63,8 @@ void raw_init(struct raw *raw);
 void raw_close(struct raw *raw);
 int raw_connect(struct raw *raw, const char *name);
 bool raw_send(struct raw *raw, const void *message, size_t size);
-/* A byte with a few descriptors. */
-void raw_send_descriptors(struct raw *raw);
+/* A message with a few descriptors, the first of them first, if it is one. */
+void raw_send_descriptors(struct raw *raw, const void *message, size_t size, int first);
 /* The size, 0 when the peer has hung up, -1 when nothing came in time. A descriptor that comes along becomes
  * raw->memory. */
 int raw_recv(struct raw *raw, void *message, size_t capacity, int ms);

@@ -1235,8 +1235,8 @@ TEST(threads_may_end_on_the_stack)
 	void *result;
 	int cancel;
 
-#if defined(WITH_ASAN) && !defined(__clang__)
-	TEST_SKIP("gcc's AddressSanitizer, told that a function does not return, trips over its own sigaltstack()");
+#ifdef WITH_ASAN /* so do gcc 12's and clang 14's in a program that ends threads without vmrpc */
+	TEST_SKIP("AddressSanitizer, told that a function does not return, trips over its own sigaltstack()");
 #endif
 
 	make_place(&here);

@@ -1,3 +1,3 @@
 #include <vmrpc/annotate.h>
-struct s { int a; };
-int f(const struct s *s);
+struct list { int a; struct list *next; };
+int f(const struct list *s);

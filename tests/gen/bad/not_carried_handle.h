@@ -1,3 +1,2 @@
 #include <vmrpc/annotate.h>
-struct h;
-int f(struct h *h);
+int f(int number VMRPC_HANDLE);

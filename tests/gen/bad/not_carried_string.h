@@ -1,2 +1,3 @@
 #include <vmrpc/annotate.h>
-char *f(const char *s VMRPC_STRING) VMRPC_STRING VMRPC_CALLER_FREES(free);
+struct h;
+const char *f(struct h *h) VMRPC_STRING VMRPC_LIVES_WITH(h);

@@ -165,42 +165,141 @@ enum {
 	method_numbered = 16,
 };
 
+/* Types, as programs see them that know no header. */
+static const struct vmrpc_type types[3];
+
+/* struct answer */
+static const struct vmrpc_field fields_1[] = {
+	{.name = "code", .type = &types[0], .offset = 0, .bits = -1},
+};
+
+static const struct vmrpc_type types[3] = {
+	[0] = {.kind = VMRPC_TYPE_SIGNED, .name = "int", .size = 4, .align = 4},
+	[1] = {.kind = VMRPC_TYPE_STRUCT, .name = "struct answer", .size = 4, .align = 4, .fields = fields_1, .n_fields = sizeof fields_1 / sizeof *fields_1},
+	[2] = {.kind = VMRPC_TYPE_SIGNED, .name = "long", .size = 8, .align = 8},
+};
+
+/* calls.h:18: int on_fail(int a) */
+static const struct vmrpc_field fields_of_on_fail[] = {
+	{.name = "a", .type = &types[0], .offset = 0, .bits = -1},
+	{.name = "result", .type = &types[0], .offset = 8, .bits = -1},
+};
+static const struct vmrpc_type frame_type_on_fail = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_on_fail", .size = 16, .align = 8, .fields = fields_of_on_fail, .n_fields = sizeof fields_of_on_fail / sizeof *fields_of_on_fail};
+
+/* calls.h:19: struct answer on_fail_struct(void) */
+static const struct vmrpc_field fields_of_on_fail_struct[] = {
+	{.name = "result", .type = &types[1], .offset = 0, .bits = -1},
+};
+static const struct vmrpc_type frame_type_on_fail_struct = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_on_fail_struct", .size = 8, .align = 8, .fields = fields_of_on_fail_struct, .n_fields = sizeof fields_of_on_fail_struct / sizeof *fields_of_on_fail_struct};
+
+/* calls.h:20: void on_fail_void(int a) */
+static const struct vmrpc_field fields_of_on_fail_void[] = {
+	{.name = "a", .type = &types[0], .offset = 0, .bits = -1},
+};
+static const struct vmrpc_type frame_type_on_fail_void = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_on_fail_void", .size = 8, .align = 8, .fields = fields_of_on_fail_void, .n_fields = sizeof fields_of_on_fail_void / sizeof *fields_of_on_fail_void};
+
+/* calls.h:21: status by_default(void) */
+static const struct vmrpc_field fields_of_by_default[] = {
+	{.name = "result", .type = &types[0], .offset = 0, .bits = -1},
+};
+static const struct vmrpc_type frame_type_by_default = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_by_default", .size = 8, .align = 8, .fields = fields_of_by_default, .n_fields = sizeof fields_of_by_default / sizeof *fields_of_by_default};
+
+/* calls.h:22: int with_errno(int a) */
+static const struct vmrpc_field fields_of_with_errno[] = {
+	{.name = "a", .type = &types[0], .offset = 0, .bits = -1},
+	{.name = "result", .type = &types[0], .offset = 8, .bits = -1},
+};
+static const struct vmrpc_type frame_type_with_errno = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_with_errno", .size = 16, .align = 8, .fields = fields_of_with_errno, .n_fields = sizeof fields_of_with_errno / sizeof *fields_of_with_errno};
+
+/* calls.h:24: int patient(void) */
+static const struct vmrpc_field fields_of_patient[] = {
+	{.name = "result", .type = &types[0], .offset = 0, .bits = -1},
+};
+static const struct vmrpc_type frame_type_patient = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_patient", .size = 8, .align = 8, .fields = fields_of_patient, .n_fields = sizeof fields_of_patient / sizeof *fields_of_patient};
+
+/* calls.h:25: void note(long value) */
+static const struct vmrpc_field fields_of_note[] = {
+	{.name = "value", .type = &types[2], .offset = 0, .bits = -1},
+};
+static const struct vmrpc_type frame_type_note = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_note", .size = 8, .align = 8, .fields = fields_of_note, .n_fields = sizeof fields_of_note / sizeof *fields_of_note};
+
+/* calls.h:27: int again(int a) */
+static const struct vmrpc_field fields_of_again[] = {
+	{.name = "a", .type = &types[0], .offset = 0, .bits = -1},
+	{.name = "result", .type = &types[0], .offset = 8, .bits = -1},
+};
+static const struct vmrpc_type frame_type_again = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_again", .size = 16, .align = 8, .fields = fields_of_again, .n_fields = sizeof fields_of_again / sizeof *fields_of_again};
+
+/* calls.h:28: int on_stack(int a) */
+static const struct vmrpc_field fields_of_on_stack[] = {
+	{.name = "a", .type = &types[0], .offset = 0, .bits = -1},
+	{.name = "result", .type = &types[0], .offset = 8, .bits = -1},
+};
+static const struct vmrpc_type frame_type_on_stack = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_on_stack", .size = 16, .align = 8, .fields = fields_of_on_stack, .n_fields = sizeof fields_of_on_stack / sizeof *fields_of_on_stack};
+
+/* calls.h:35: int partly(int a, void *context, struct answer b) */
+static const struct vmrpc_field fields_of_partly[] = {
+	{.name = "a", .type = &types[0], .offset = 0, .bits = -1},
+	{.name = "result", .type = &types[0], .offset = 8, .bits = -1},
+};
+static const struct vmrpc_type frame_type_partly = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_partly", .size = 16, .align = 8, .fields = fields_of_partly, .n_fields = sizeof fields_of_partly / sizeof *fields_of_partly};
+
+/* calls.h:29: int numbered(void) */
+static const struct vmrpc_field fields_of_numbered[] = {
+	{.name = "result", .type = &types[0], .offset = 0, .bits = -1},
+};
+static const struct vmrpc_type frame_type_numbered = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_numbered", .size = 8, .align = 8, .fields = fields_of_numbered, .n_fields = sizeof fields_of_numbered / sizeof *fields_of_numbered};
+
 static const struct vmrpc_method methods[] = {
 	[method_on_fail] = {
 		.name = "on_fail",
 		.digest = UINT64_C(0x1791c30b452576bb),
 		.frame_size = sizeof(struct frame_on_fail),
 		.result_offset = 8,
+		.frame = &frame_type_on_fail,
+		.n_params = 1,
+		.layout = "i32 on_fail(i32)",
 	},
 	[method_on_fail_struct] = {
 		.name = "on_fail_struct",
 		.digest = UINT64_C(0x782e91b80c125ecf),
 		.frame_size = sizeof(struct frame_on_fail_struct),
 		.result_offset = 0,
+		.frame = &frame_type_on_fail_struct,
+		.layout = "struct answer {i32 code@0; } of 4 on_fail_struct()",
 	},
 	[method_on_fail_void] = {
 		.name = "on_fail_void",
 		.digest = UINT64_C(0xc052540f507b7253),
 		.frame_size = sizeof(struct frame_on_fail_void),
 		.result_offset = sizeof(struct frame_on_fail_void),
+		.frame = &frame_type_on_fail_void,
+		.n_params = 1,
+		.layout = "void on_fail_void(i32)",
 	},
 	[method_by_default] = {
 		.name = "by_default",
 		.digest = UINT64_C(0xebc6d859d380f048),
 		.frame_size = sizeof(struct frame_by_default),
 		.result_offset = 0,
+		.frame = &frame_type_by_default,
+		.layout = "i32 by_default()",
 	},
 	[method_with_errno] = {
 		.name = "with_errno",
 		.digest = UINT64_C(0xff24ae4913fee506),
 		.frame_size = sizeof(struct frame_with_errno),
 		.result_offset = 8,
+		.frame = &frame_type_with_errno,
+		.n_params = 1,
+		.layout = "i32 with_errno(i32) errno",
 	},
 	[method_only_errno] = {
 		.name = "only_errno",
 		.digest = UINT64_C(0xe44edfe62ce023f2),
 		.frame_size = sizeof(struct frame_only_errno),
 		.result_offset = 0,
+		.layout = "void only_errno() errno",
 	},
 	[method_patient] = {
 		.name = "patient",
@@ -208,6 +307,8 @@ static const struct vmrpc_method methods[] = {
 		.frame_size = sizeof(struct frame_patient),
 		.result_offset = 0,
 		.timeout_ms = 2000,
+		.frame = &frame_type_patient,
+		.layout = "i32 patient()",
 	},
 	[method_note] = {
 		.name = "note",
@@ -215,10 +316,14 @@ static const struct vmrpc_method methods[] = {
 		.frame_size = sizeof(struct frame_note),
 		.result_offset = sizeof(struct frame_note),
 		.flags = VMRPC_METHOD_ASYNC,
+		.frame = &frame_type_note,
+		.n_params = 1,
+		.layout = "void note(i64) async",
 	},
 	[method_settle] = {
 		.name = "settle",
 		.digest = UINT64_C(0xcc598911869f3919),
+		.layout = "void settle()",
 	},
 	[method_again] = {
 		.name = "again",
@@ -226,6 +331,9 @@ static const struct vmrpc_method methods[] = {
 		.frame_size = sizeof(struct frame_again),
 		.result_offset = 8,
 		.flags = VMRPC_METHOD_IDEMPOTENT,
+		.frame = &frame_type_again,
+		.n_params = 1,
+		.layout = "i32 again(i32)",
 	},
 	[method_on_stack] = {
 		.name = "on_stack",
@@ -233,56 +341,47 @@ static const struct vmrpc_method methods[] = {
 		.frame_size = sizeof(struct frame_on_stack),
 		.result_offset = 8,
 		.flags = VMRPC_METHOD_IDEMPOTENT | VMRPC_METHOD_SHARED_STACK,
+		.frame = &frame_type_on_stack,
+		.n_params = 1,
+		.layout = "i32 on_stack(i32)",
 	},
 	[method_skipped] = {
 		.name = "skipped",
 		.digest = UINT64_C(0xe66b5573652c0d77),
+		.layout = "skipped (not called)",
 	},
 	[method_skipped_list] = {
 		.name = "skipped_list",
 		.digest = UINT64_C(0x55575b1b54be325c),
+		.layout = "skipped_list (not called)",
 	},
 	[method_skipped_buffer] = {
 		.name = "skipped_buffer",
 		.digest = UINT64_C(0xf62a09f2f6bf7b10),
+		.layout = "skipped_buffer (not called)",
 	},
 	[method_leave] = {
 		.name = "leave",
 		.digest = UINT64_C(0xe51f5c37122c18db),
+		.layout = "leave (not called)",
 	},
 	[method_partly] = {
 		.name = "partly",
 		.digest = UINT64_C(0xede07af115b2d800),
 		.frame_size = sizeof(struct frame_partly),
 		.result_offset = 8,
+		.frame = &frame_type_partly,
+		.n_params = 1,
+		.layout = "i32 partly(i32, skipped, skipped)",
 	},
 	[method_numbered] = {
 		.name = "numbered",
 		.digest = UINT64_C(0xf518ff8a73b9e032),
 		.frame_size = sizeof(struct frame_numbered),
 		.result_offset = 0,
+		.frame = &frame_type_numbered,
+		.layout = "i32 numbered()",
 	},
-};
-
-/* What the digests stand for: signatures, and every layout they reach. */
-const char *const calls_layouts[] = {
-	"i32 on_fail(i32)",
-	"struct answer {i32 code@0; } of 4 on_fail_struct()",
-	"void on_fail_void(i32)",
-	"i32 by_default()",
-	"i32 with_errno(i32) errno",
-	"void only_errno() errno",
-	"i32 patient()",
-	"void note(i64) async",
-	"void settle()",
-	"i32 again(i32)",
-	"i32 on_stack(i32)",
-	"skipped (not called)",
-	"skipped_list (not called)",
-	"skipped_buffer (not called)",
-	"leave (not called)",
-	"i32 partly(i32, skipped, skipped)",
-	"i32 numbered()",
 };
 
 static struct vmrpc_binding binding;

@@ -15,9 +15,6 @@ extern "C" {
 /* For vmrpc_connect() in clients, for vmrpc_serve() in servers. */
 extern const struct vmrpc_service calls_service;
 
-/* What each method's digest stands for, in words. */
-extern const char *const calls_layouts[];
-
 /* On conn, or on the service's own connection where that is NULL. 0, or a negative errno with the
  * result untouched. */
 int on_fail_rpc(struct vmrpc *conn, int a, int *ret_result);

@@ -57,37 +57,68 @@ enum {
 	method_engine_only_here = 3,
 };
 
+/* Types, as programs see them that know no header. */
+static const struct vmrpc_type types[1];
+
+static const struct vmrpc_type types[1] = {
+	[0] = {.kind = VMRPC_TYPE_SIGNED, .name = "int", .size = 4, .align = 4},
+};
+
+/* library.h:12: int engine_open_2(int size, int mode) */
+static const struct vmrpc_field fields_of_engine_open_2[] = {
+	{.name = "size", .type = &types[0], .offset = 0, .bits = -1},
+	{.name = "mode", .type = &types[0], .offset = 4, .bits = -1},
+	{.name = "result", .type = &types[0], .offset = 8, .bits = -1},
+};
+static const struct vmrpc_type frame_type_engine_open_2 = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_engine_open_2", .size = 16, .align = 8, .fields = fields_of_engine_open_2, .n_fields = sizeof fields_of_engine_open_2 / sizeof *fields_of_engine_open_2};
+
+/* library.h:14: int engine_stop(int how) */
+static const struct vmrpc_field fields_of_engine_stop[] = {
+	{.name = "how", .type = &types[0], .offset = 0, .bits = -1},
+	{.name = "result", .type = &types[0], .offset = 8, .bits = -1},
+};
+static const struct vmrpc_type frame_type_engine_stop = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_engine_stop", .size = 16, .align = 8, .fields = fields_of_engine_stop, .n_fields = sizeof fields_of_engine_stop / sizeof *fields_of_engine_stop};
+
+/* library.sidecar.h:9: int engine_only_here(int x) */
+static const struct vmrpc_field fields_of_engine_only_here[] = {
+	{.name = "x", .type = &types[0], .offset = 0, .bits = -1},
+	{.name = "result", .type = &types[0], .offset = 8, .bits = -1},
+};
+static const struct vmrpc_type frame_type_engine_only_here = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_engine_only_here", .size = 16, .align = 8, .fields = fields_of_engine_only_here, .n_fields = sizeof fields_of_engine_only_here / sizeof *fields_of_engine_only_here};
+
 static const struct vmrpc_method methods[] = {
 	[method_engine_open_2] = {
 		.name = "engine_open_2",
 		.digest = UINT64_C(0xb0104a88371345ae),
 		.frame_size = sizeof(struct frame_engine_open_2),
 		.result_offset = 8,
+		.frame = &frame_type_engine_open_2,
+		.n_params = 2,
+		.layout = "i32 engine_open_2(i32, i32)",
 	},
 	[method_engine_speed] = {
 		.name = "engine_speed",
 		.digest = UINT64_C(0xe6f60f258b20112e),
+		.layout = "engine_speed (not called)",
 	},
 	[method_engine_stop] = {
 		.name = "engine_stop",
 		.digest = UINT64_C(0xcbf69663037cdf81),
 		.frame_size = sizeof(struct frame_engine_stop),
 		.result_offset = 8,
+		.frame = &frame_type_engine_stop,
+		.n_params = 1,
+		.layout = "i32 engine_stop(i32)",
 	},
 	[method_engine_only_here] = {
 		.name = "engine_only_here",
 		.digest = UINT64_C(0x44412c4d9e6da2c9),
 		.frame_size = sizeof(struct frame_engine_only_here),
 		.result_offset = 8,
+		.frame = &frame_type_engine_only_here,
+		.n_params = 1,
+		.layout = "i32 engine_only_here(i32)",
 	},
-};
-
-/* What the digests stand for: signatures, and every layout they reach. */
-const char *const library_layouts[] = {
-	"i32 engine_open_2(i32, i32)",
-	"engine_speed (not called)",
-	"i32 engine_stop(i32)",
-	"i32 engine_only_here(i32)",
 };
 
 static struct vmrpc_binding binding;

@@ -16,9 +16,6 @@ extern "C" {
 /* For vmrpc_connect() in clients, for vmrpc_serve() in servers. */
 extern const struct vmrpc_service library_service;
 
-/* What each method's digest stands for, in words. */
-extern const char *const library_layouts[];
-
 /* On conn, or on the service's own connection where that is NULL. 0, or a negative errno with the
  * result untouched. */
 int engine_open_2_rpc(struct vmrpc *conn, int size, int mode, int *ret_result);

@@ -223,107 +223,266 @@ enum {
 	method_unnamed = 13,
 };
 
+/* Types, as programs see them that know no header. */
+static const struct vmrpc_type types[20];
+
+static const struct vmrpc_type types[20] = {
+	[0] = {.kind = VMRPC_TYPE_SIGNED, .name = "int", .size = 4, .align = 4},
+	[1] = {.kind = VMRPC_TYPE_SIGNED, .name = "char", .size = 1, .align = 1},
+	[2] = {.kind = VMRPC_TYPE_SIGNED, .name = "signed char", .size = 1, .align = 1},
+	[3] = {.kind = VMRPC_TYPE_UNSIGNED, .name = "unsigned char", .size = 1, .align = 1},
+	[4] = {.kind = VMRPC_TYPE_BOOL, .name = "bool", .size = 1, .align = 1},
+	[5] = {.kind = VMRPC_TYPE_UNSIGNED, .name = "unsigned short", .size = 2, .align = 2},
+	[6] = {.kind = VMRPC_TYPE_UNSIGNED, .name = "unsigned long", .size = 8, .align = 8},
+	[7] = {.kind = VMRPC_TYPE_SIGNED, .name = "__int128", .size = 16, .align = 16},
+	[8] = {.kind = VMRPC_TYPE_UNSIGNED, .name = "unsigned __int128", .size = 16, .align = 16},
+	[9] = {.kind = VMRPC_TYPE_FLOAT, .name = "float", .size = 4, .align = 4},
+	[10] = {.kind = VMRPC_TYPE_FLOAT, .name = "double", .size = 8, .align = 8},
+	[11] = {.kind = VMRPC_TYPE_FLOAT, .name = "long double", .size = 16, .align = 16},
+	[12] = {.kind = VMRPC_TYPE_COMPLEX, .name = "_Complex double", .size = 16, .align = 8, .target = &types[10]},
+	[13] = {.kind = VMRPC_TYPE_COMPLEX, .name = "_Complex float", .size = 8, .align = 4, .target = &types[9]},
+	[14] = {.kind = VMRPC_TYPE_COMPLEX, .name = "_Complex long double", .size = 32, .align = 16, .target = &types[11]},
+	[15] = {.kind = VMRPC_TYPE_SIGNED, .name = "enum shade", .size = 4, .align = 4},
+	[16] = {.kind = VMRPC_TYPE_UNSIGNED, .name = "direction", .size = 4, .align = 4},
+	[17] = {.kind = VMRPC_TYPE_SIGNED, .name = "const int", .size = 4, .align = 4},
+	[18] = {.kind = VMRPC_TYPE_SIGNED, .name = "short", .size = 2, .align = 2},
+	[19] = {.kind = VMRPC_TYPE_SIGNED, .name = "long", .size = 8, .align = 8},
+};
+
+/* scalars.h:14: int add(int a, int b) */
+static const struct vmrpc_field fields_of_add[] = {
+	{.name = "a", .type = &types[0], .offset = 0, .bits = -1},
+	{.name = "b", .type = &types[0], .offset = 4, .bits = -1},
+	{.name = "result", .type = &types[0], .offset = 8, .bits = -1},
+};
+static const struct vmrpc_type frame_type_add = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_add", .size = 16, .align = 8, .fields = fields_of_add, .n_fields = sizeof fields_of_add / sizeof *fields_of_add};
+
+/* scalars.h:15: char letter(char c, signed char s, unsigned char u) */
+static const struct vmrpc_field fields_of_letter[] = {
+	{.name = "c", .type = &types[1], .offset = 0, .bits = -1},
+	{.name = "s", .type = &types[2], .offset = 1, .bits = -1},
+	{.name = "u", .type = &types[3], .offset = 2, .bits = -1},
+	{.name = "result", .type = &types[1], .offset = 8, .bits = -1},
+};
+static const struct vmrpc_type frame_type_letter = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_letter", .size = 16, .align = 8, .fields = fields_of_letter, .n_fields = sizeof fields_of_letter / sizeof *fields_of_letter};
+
+/* scalars.h:16: bool both(bool a, bool b) */
+static const struct vmrpc_field fields_of_both[] = {
+	{.name = "a", .type = &types[4], .offset = 0, .bits = -1},
+	{.name = "b", .type = &types[4], .offset = 1, .bits = -1},
+	{.name = "result", .type = &types[4], .offset = 8, .bits = -1},
+};
+static const struct vmrpc_type frame_type_both = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_both", .size = 16, .align = 8, .fields = fields_of_both, .n_fields = sizeof fields_of_both / sizeof *fields_of_both};
+
+/* scalars.h:17: uint64_t widths(int8_t a, uint16_t b, int32_t c, uint64_t d) */
+static const struct vmrpc_field fields_of_widths[] = {
+	{.name = "a", .type = &types[2], .offset = 0, .bits = -1},
+	{.name = "b", .type = &types[5], .offset = 2, .bits = -1},
+	{.name = "c", .type = &types[0], .offset = 4, .bits = -1},
+	{.name = "d", .type = &types[6], .offset = 8, .bits = -1},
+	{.name = "result", .type = &types[6], .offset = 16, .bits = -1},
+};
+static const struct vmrpc_type frame_type_widths = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_widths", .size = 24, .align = 8, .fields = fields_of_widths, .n_fields = sizeof fields_of_widths / sizeof *fields_of_widths};
+
+/* scalars.h:18: __int128 huge(__int128 a, unsigned __int128 b) */
+static const struct vmrpc_field fields_of_huge[] = {
+	{.name = "a", .type = &types[7], .offset = 0, .bits = -1},
+	{.name = "b", .type = &types[8], .offset = 16, .bits = -1},
+	{.name = "result", .type = &types[7], .offset = 32, .bits = -1},
+};
+static const struct vmrpc_type frame_type_huge = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_huge", .size = 48, .align = 8, .fields = fields_of_huge, .n_fields = sizeof fields_of_huge / sizeof *fields_of_huge};
+
+/* scalars.h:19: float single(float x) */
+static const struct vmrpc_field fields_of_single[] = {
+	{.name = "x", .type = &types[9], .offset = 0, .bits = -1},
+	{.name = "result", .type = &types[9], .offset = 8, .bits = -1},
+};
+static const struct vmrpc_type frame_type_single = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_single", .size = 16, .align = 8, .fields = fields_of_single, .n_fields = sizeof fields_of_single / sizeof *fields_of_single};
+
+/* scalars.h:20: double real(double x, float y) */
+static const struct vmrpc_field fields_of_real[] = {
+	{.name = "x", .type = &types[10], .offset = 0, .bits = -1},
+	{.name = "y", .type = &types[9], .offset = 8, .bits = -1},
+	{.name = "result", .type = &types[10], .offset = 16, .bits = -1},
+};
+static const struct vmrpc_type frame_type_real = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_real", .size = 24, .align = 8, .fields = fields_of_real, .n_fields = sizeof fields_of_real / sizeof *fields_of_real};
+
+/* scalars.h:21: long double extended(long double x) */
+static const struct vmrpc_field fields_of_extended[] = {
+	{.name = "x", .type = &types[11], .offset = 0, .bits = -1},
+	{.name = "result", .type = &types[11], .offset = 16, .bits = -1},
+};
+static const struct vmrpc_type frame_type_extended = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_extended", .size = 32, .align = 8, .fields = fields_of_extended, .n_fields = sizeof fields_of_extended / sizeof *fields_of_extended};
+
+/* scalars.h:22: _Complex double complex_product(_Complex double a, _Complex float b, _Complex long double c) */
+static const struct vmrpc_field fields_of_complex_product[] = {
+	{.name = "a", .type = &types[12], .offset = 0, .bits = -1},
+	{.name = "b", .type = &types[13], .offset = 16, .bits = -1},
+	{.name = "c", .type = &types[14], .offset = 24, .bits = -1},
+	{.name = "result", .type = &types[12], .offset = 56, .bits = -1},
+};
+static const struct vmrpc_type frame_type_complex_product = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_complex_product", .size = 72, .align = 8, .fields = fields_of_complex_product, .n_fields = sizeof fields_of_complex_product / sizeof *fields_of_complex_product};
+
+/* scalars.h:23: enum shade darker(enum shade s, direction d) */
+static const struct vmrpc_field fields_of_darker[] = {
+	{.name = "s", .type = &types[15], .offset = 0, .bits = -1},
+	{.name = "d", .type = &types[16], .offset = 4, .bits = -1},
+	{.name = "result", .type = &types[15], .offset = 8, .bits = -1},
+};
+static const struct vmrpc_type frame_type_darker = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_darker", .size = 16, .align = 8, .fields = fields_of_darker, .n_fields = sizeof fields_of_darker / sizeof *fields_of_darker};
+
+/* scalars.h:24: word const_and_volatile(const int a, volatile word b) */
+static const struct vmrpc_field fields_of_const_and_volatile[] = {
+	{.name = "a", .type = &types[17], .offset = 0, .bits = -1},
+	{.name = "b", .type = &types[6], .offset = 8, .bits = -1},
+	{.name = "result", .type = &types[6], .offset = 16, .bits = -1},
+};
+static const struct vmrpc_type frame_type_const_and_volatile = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_const_and_volatile", .size = 24, .align = 8, .fields = fields_of_const_and_volatile, .n_fields = sizeof fields_of_const_and_volatile / sizeof *fields_of_const_and_volatile};
+
+/* scalars.h:27: int names(int conn, int frame, int r, int result, int ret_result, int error, int arg) */
+static const struct vmrpc_field fields_of_names[] = {
+	{.name = "conn", .type = &types[0], .offset = 0, .bits = -1},
+	{.name = "frame", .type = &types[0], .offset = 4, .bits = -1},
+	{.name = "r", .type = &types[0], .offset = 8, .bits = -1},
+	{.name = "result", .type = &types[0], .offset = 12, .bits = -1},
+	{.name = "ret_result", .type = &types[0], .offset = 16, .bits = -1},
+	{.name = "error", .type = &types[0], .offset = 20, .bits = -1},
+	{.name = "arg", .type = &types[0], .offset = 24, .bits = -1},
+	{.name = "result_", .type = &types[0], .offset = 32, .bits = -1},
+};
+static const struct vmrpc_type frame_type_names = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_names", .size = 40, .align = 8, .fields = fields_of_names, .n_fields = sizeof fields_of_names / sizeof *fields_of_names};
+
+/* scalars.h:29: long unnamed(int argument_1, short argument_2) */
+static const struct vmrpc_field fields_of_unnamed[] = {
+	{.name = "argument_1", .type = &types[0], .offset = 0, .bits = -1},
+	{.name = "argument_2", .type = &types[18], .offset = 4, .bits = -1},
+	{.name = "result", .type = &types[19], .offset = 8, .bits = -1},
+};
+static const struct vmrpc_type frame_type_unnamed = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_unnamed", .size = 16, .align = 8, .fields = fields_of_unnamed, .n_fields = sizeof fields_of_unnamed / sizeof *fields_of_unnamed};
+
 static const struct vmrpc_method methods[] = {
 	[method_add] = {
 		.name = "add",
 		.digest = UINT64_C(0xc72a91b5578e815c),
 		.frame_size = sizeof(struct frame_add),
 		.result_offset = 8,
+		.frame = &frame_type_add,
+		.n_params = 2,
+		.layout = "i32 add(i32, i32)",
 	},
 	[method_letter] = {
 		.name = "letter",
 		.digest = UINT64_C(0xa3fa3a65d6bca629),
 		.frame_size = sizeof(struct frame_letter),
 		.result_offset = 8,
+		.frame = &frame_type_letter,
+		.n_params = 3,
+		.layout = "char letter(char, i8, u8)",
 	},
 	[method_both] = {
 		.name = "both",
 		.digest = UINT64_C(0xf381e0c74ea15063),
 		.frame_size = sizeof(struct frame_both),
 		.result_offset = 8,
+		.frame = &frame_type_both,
+		.n_params = 2,
+		.layout = "bool both(bool, bool)",
 	},
 	[method_widths] = {
 		.name = "widths",
 		.digest = UINT64_C(0xe0bd3437e6578c3a),
 		.frame_size = sizeof(struct frame_widths),
 		.result_offset = 16,
+		.frame = &frame_type_widths,
+		.n_params = 4,
+		.layout = "u64 widths(i8, u16, i32, u64)",
 	},
 	[method_huge] = {
 		.name = "huge",
 		.digest = UINT64_C(0x8f0a665cf1fb62b1),
 		.frame_size = sizeof(struct frame_huge),
 		.result_offset = 32,
+		.frame = &frame_type_huge,
+		.n_params = 2,
+		.layout = "i128 huge(i128, u128)",
 	},
 	[method_single] = {
 		.name = "single",
 		.digest = UINT64_C(0x09b2dfaada598e6f),
 		.frame_size = sizeof(struct frame_single),
 		.result_offset = 8,
+		.frame = &frame_type_single,
+		.n_params = 1,
+		.layout = "f32 single(f32)",
 	},
 	[method_real] = {
 		.name = "real",
 		.digest = UINT64_C(0x7cc4979fcb1bfa41),
 		.frame_size = sizeof(struct frame_real),
 		.result_offset = 16,
+		.frame = &frame_type_real,
+		.n_params = 2,
+		.layout = "f64 real(f64, f32)",
 	},
 	[method_extended] = {
 		.name = "extended",
 		.digest = UINT64_C(0x1e3f0e7070ed5cab),
 		.frame_size = sizeof(struct frame_extended),
 		.result_offset = 16,
+		.frame = &frame_type_extended,
+		.n_params = 1,
+		.layout = "f80 extended(f80)",
 	},
 	[method_complex_product] = {
 		.name = "complex_product",
 		.digest = UINT64_C(0x66bc37b4824f9aa4),
 		.frame_size = sizeof(struct frame_complex_product),
 		.result_offset = 56,
+		.frame = &frame_type_complex_product,
+		.n_params = 3,
+		.layout = "complex f64 complex_product(complex f64, complex f32, complex f80)",
 	},
 	[method_darker] = {
 		.name = "darker",
 		.digest = UINT64_C(0x7cabdc1f6ec5abc3),
 		.frame_size = sizeof(struct frame_darker),
 		.result_offset = 8,
+		.frame = &frame_type_darker,
+		.n_params = 2,
+		.layout = "i32 darker(i32, u32)",
 	},
 	[method_const_and_volatile] = {
 		.name = "const_and_volatile",
 		.digest = UINT64_C(0x92162e36d23f4715),
 		.frame_size = sizeof(struct frame_const_and_volatile),
 		.result_offset = 16,
+		.frame = &frame_type_const_and_volatile,
+		.n_params = 2,
+		.layout = "u64 const_and_volatile(i32, u64)",
 	},
 	[method_nothing] = {
 		.name = "nothing",
 		.digest = UINT64_C(0x409e8ad9314864d3),
+		.layout = "void nothing()",
 	},
 	[method_names] = {
 		.name = "names",
 		.digest = UINT64_C(0x2eebd5f204aff593),
 		.frame_size = sizeof(struct frame_names),
 		.result_offset = 32,
+		.frame = &frame_type_names,
+		.n_params = 7,
+		.layout = "i32 names(i32, i32, i32, i32, i32, i32, i32)",
 	},
 	[method_unnamed] = {
 		.name = "unnamed",
 		.digest = UINT64_C(0xa711b36867c6ea9f),
 		.frame_size = sizeof(struct frame_unnamed),
 		.result_offset = 8,
+		.frame = &frame_type_unnamed,
+		.n_params = 2,
+		.layout = "i64 unnamed(i32, i16)",
 	},
-};
-
-/* What the digests stand for: signatures, and every layout they reach. */
-const char *const scalars_layouts[] = {
-	"i32 add(i32, i32)",
-	"char letter(char, i8, u8)",
-	"bool both(bool, bool)",
-	"u64 widths(i8, u16, i32, u64)",
-	"i128 huge(i128, u128)",
-	"f32 single(f32)",
-	"f64 real(f64, f32)",
-	"f80 extended(f80)",
-	"complex f64 complex_product(complex f64, complex f32, complex f80)",
-	"i32 darker(i32, u32)",
-	"u64 const_and_volatile(i32, u64)",
-	"void nothing()",
-	"i32 names(i32, i32, i32, i32, i32, i32, i32)",
-	"i64 unnamed(i32, i16)",
 };
 
 static struct vmrpc_binding binding;

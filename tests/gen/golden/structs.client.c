@@ -183,53 +183,206 @@ static void clean_struct_nested(void *record)
 	clean_unnamed_9(bytes + 128);
 }
 
+/* Types, as programs see them that know no header. */
+static const struct vmrpc_type types[26];
+
+/* struct point */
+static const struct vmrpc_field fields_0[] = {
+	{.name = "x", .type = &types[8], .offset = 0, .bits = -1},
+	{.name = "y", .type = &types[8], .offset = 8, .bits = -1},
+};
+
+/* pair */
+static const struct vmrpc_field fields_1[] = {
+	{.name = "c", .type = &types[9], .offset = 0, .bits = -1},
+	{.name = "i", .type = &types[4], .offset = 4, .bits = -1},
+};
+
+/* struct bits */
+static const struct vmrpc_field fields_2[] = {
+	{.name = "a", .type = &types[10], .offset = 0, .bits = 3},
+	{.name = "b", .type = &types[10], .offset = 7, .bits = 7},
+	{.name = "c", .type = &types[11], .offset = 14, .bits = 1},
+	{.name = "d", .type = &types[12], .offset = 15, .bits = 40},
+};
+
+/* struct packed */
+static const struct vmrpc_field fields_3[] = {
+	{.name = "c", .type = &types[9], .offset = 0, .bits = -1},
+	{.name = "l", .type = &types[13], .offset = 1, .bits = -1},
+	{.name = "s", .type = &types[14], .offset = 9, .bits = -1},
+};
+
+/* struct wide */
+static const struct vmrpc_field fields_5[] = {
+	{.name = "c", .type = &types[15], .offset = 0, .bits = -1},
+};
+
+/* union number */
+static const struct vmrpc_field fields_6[] = {
+	{.name = "i", .type = &types[4], .offset = 0, .bits = -1},
+	{.name = "d", .type = &types[8], .offset = 0, .bits = -1},
+	{.name = "bytes", .type = &types[16], .offset = 0, .bits = -1},
+};
+
+/* struct nested */
+static const struct vmrpc_field fields_7[] = {
+	{.name = "corners", .type = &types[17], .offset = 0, .bits = -1},
+	{.name = "pairs", .type = &types[18], .offset = 96, .bits = -1},
+	{.name = "", .type = &types[19], .offset = 120, .bits = -1},
+	{.name = "inner", .type = &types[20], .offset = 128, .bits = -1},
+	{.name = "number", .type = &types[6], .offset = 144, .bits = -1},
+	{.name = "constant", .type = &types[21], .offset = 152, .bits = -1},
+	{.name = "extended", .type = &types[22], .offset = 160, .bits = -1},
+};
+
+/* struct */
+static const struct vmrpc_field fields_19[] = {
+	{.name = "s", .type = &types[14], .offset = 0, .bits = -1},
+	{.name = "", .type = &types[24], .offset = 4, .bits = -1},
+};
+
+/* struct */
+static const struct vmrpc_field fields_20[] = {
+	{.name = "c", .type = &types[9], .offset = 0, .bits = -1},
+	{.name = "l", .type = &types[13], .offset = 8, .bits = -1},
+};
+
+/* union */
+static const struct vmrpc_field fields_24[] = {
+	{.name = "i", .type = &types[4], .offset = 0, .bits = -1},
+	{.name = "f", .type = &types[25], .offset = 0, .bits = -1},
+};
+
+static const struct vmrpc_type types[26] = {
+	[0] = {.kind = VMRPC_TYPE_STRUCT, .name = "struct point", .size = 16, .align = 8, .fields = fields_0, .n_fields = sizeof fields_0 / sizeof *fields_0},
+	[1] = {.kind = VMRPC_TYPE_STRUCT, .name = "pair", .size = 8, .align = 4, .fields = fields_1, .n_fields = sizeof fields_1 / sizeof *fields_1},
+	[2] = {.kind = VMRPC_TYPE_STRUCT, .name = "struct bits", .size = 8, .align = 8, .fields = fields_2, .n_fields = sizeof fields_2 / sizeof *fields_2},
+	[3] = {.kind = VMRPC_TYPE_STRUCT, .name = "struct packed", .size = 11, .align = 1, .fields = fields_3, .n_fields = sizeof fields_3 / sizeof *fields_3},
+	[4] = {.kind = VMRPC_TYPE_SIGNED, .name = "int", .size = 4, .align = 4},
+	[5] = {.kind = VMRPC_TYPE_STRUCT, .name = "struct wide", .size = 64, .align = 32, .fields = fields_5, .n_fields = sizeof fields_5 / sizeof *fields_5},
+	[6] = {.kind = VMRPC_TYPE_UNION, .name = "union number", .size = 8, .align = 8, .fields = fields_6, .n_fields = sizeof fields_6 / sizeof *fields_6},
+	[7] = {.kind = VMRPC_TYPE_STRUCT, .name = "struct nested", .size = 176, .align = 16, .fields = fields_7, .n_fields = sizeof fields_7 / sizeof *fields_7},
+	[8] = {.kind = VMRPC_TYPE_FLOAT, .name = "double", .size = 8, .align = 8},
+	[9] = {.kind = VMRPC_TYPE_SIGNED, .name = "char", .size = 1, .align = 1},
+	[10] = {.kind = VMRPC_TYPE_UNSIGNED, .name = "unsigned int", .size = 4, .align = 4},
+	[11] = {.kind = VMRPC_TYPE_BOOL, .name = "bool", .size = 1, .align = 1},
+	[12] = {.kind = VMRPC_TYPE_UNSIGNED, .name = "unsigned long", .size = 8, .align = 8},
+	[13] = {.kind = VMRPC_TYPE_SIGNED, .name = "long", .size = 8, .align = 8},
+	[14] = {.kind = VMRPC_TYPE_SIGNED, .name = "short", .size = 2, .align = 2},
+	[15] = {.kind = VMRPC_TYPE_ARRAY, .name = "char [33]", .size = 33, .align = 1, .target = &types[9], .count = 33},
+	[16] = {.kind = VMRPC_TYPE_ARRAY, .name = "char [5]", .size = 5, .align = 1, .target = &types[9], .count = 5},
+	[17] = {.kind = VMRPC_TYPE_ARRAY, .name = "struct point [2][3]", .size = 96, .align = 8, .target = &types[23], .count = 2},
+	[18] = {.kind = VMRPC_TYPE_ARRAY, .name = "pair [3]", .size = 24, .align = 4, .target = &types[1], .count = 3},
+	[19] = {.kind = VMRPC_TYPE_STRUCT, .name = "struct", .size = 8, .align = 4, .fields = fields_19, .n_fields = sizeof fields_19 / sizeof *fields_19},
+	[20] = {.kind = VMRPC_TYPE_STRUCT, .name = "struct", .size = 16, .align = 8, .fields = fields_20, .n_fields = sizeof fields_20 / sizeof *fields_20},
+	[21] = {.kind = VMRPC_TYPE_SIGNED, .name = "const int", .size = 4, .align = 4},
+	[22] = {.kind = VMRPC_TYPE_FLOAT, .name = "long double", .size = 16, .align = 16},
+	[23] = {.kind = VMRPC_TYPE_ARRAY, .name = "struct point [3]", .size = 48, .align = 8, .target = &types[0], .count = 3},
+	[24] = {.kind = VMRPC_TYPE_UNION, .name = "union", .size = 4, .align = 4, .fields = fields_24, .n_fields = sizeof fields_24 / sizeof *fields_24},
+	[25] = {.kind = VMRPC_TYPE_FLOAT, .name = "float", .size = 4, .align = 4},
+};
+
+/* structs.h:54: struct point middle(struct point a, struct point b) */
+static const struct vmrpc_field fields_of_middle[] = {
+	{.name = "a", .type = &types[0], .offset = 0, .bits = -1},
+	{.name = "b", .type = &types[0], .offset = 16, .bits = -1},
+	{.name = "result", .type = &types[0], .offset = 32, .bits = -1},
+};
+static const struct vmrpc_type frame_type_middle = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_middle", .size = 48, .align = 8, .fields = fields_of_middle, .n_fields = sizeof fields_of_middle / sizeof *fields_of_middle};
+
+/* structs.h:55: pair swap(pair p) */
+static const struct vmrpc_field fields_of_swap[] = {
+	{.name = "p", .type = &types[1], .offset = 0, .bits = -1},
+	{.name = "result", .type = &types[1], .offset = 8, .bits = -1},
+};
+static const struct vmrpc_type frame_type_swap = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_swap", .size = 16, .align = 8, .fields = fields_of_swap, .n_fields = sizeof fields_of_swap / sizeof *fields_of_swap};
+
+/* structs.h:56: struct bits turn_bits(struct bits b) */
+static const struct vmrpc_field fields_of_turn_bits[] = {
+	{.name = "b", .type = &types[2], .offset = 0, .bits = -1},
+	{.name = "result", .type = &types[2], .offset = 8, .bits = -1},
+};
+static const struct vmrpc_type frame_type_turn_bits = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_turn_bits", .size = 16, .align = 8, .fields = fields_of_turn_bits, .n_fields = sizeof fields_of_turn_bits / sizeof *fields_of_turn_bits};
+
+/* structs.h:57: struct packed turn_packed(struct packed p, int i) */
+static const struct vmrpc_field fields_of_turn_packed[] = {
+	{.name = "p", .type = &types[3], .offset = 0, .bits = -1},
+	{.name = "i", .type = &types[4], .offset = 12, .bits = -1},
+	{.name = "result", .type = &types[3], .offset = 16, .bits = -1},
+};
+static const struct vmrpc_type frame_type_turn_packed = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_turn_packed", .size = 32, .align = 8, .fields = fields_of_turn_packed, .n_fields = sizeof fields_of_turn_packed / sizeof *fields_of_turn_packed};
+
+/* structs.h:58: struct wide turn_wide(struct wide w, union number n) */
+static const struct vmrpc_field fields_of_turn_wide[] = {
+	{.name = "w", .type = &types[5], .offset = 0, .bits = -1},
+	{.name = "n", .type = &types[6], .offset = 64, .bits = -1},
+	{.name = "result", .type = &types[5], .offset = 72, .bits = -1},
+};
+static const struct vmrpc_type frame_type_turn_wide = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_turn_wide", .size = 136, .align = 8, .fields = fields_of_turn_wide, .n_fields = sizeof fields_of_turn_wide / sizeof *fields_of_turn_wide};
+
+/* structs.h:59: struct nested turn_nested(struct nested n) */
+static const struct vmrpc_field fields_of_turn_nested[] = {
+	{.name = "n", .type = &types[7], .offset = 0, .bits = -1},
+	{.name = "result", .type = &types[7], .offset = 176, .bits = -1},
+};
+static const struct vmrpc_type frame_type_turn_nested = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_turn_nested", .size = 352, .align = 8, .fields = fields_of_turn_nested, .n_fields = sizeof fields_of_turn_nested / sizeof *fields_of_turn_nested};
+
 static const struct vmrpc_method methods[] = {
 	[method_middle] = {
 		.name = "middle",
 		.digest = UINT64_C(0x92aab83ec5d03b09),
 		.frame_size = sizeof(struct frame_middle),
 		.result_offset = 32,
+		.frame = &frame_type_middle,
+		.n_params = 2,
+		.layout = "struct point {f64 x@0; f64 y@8; } of 16 middle(struct point, struct point)",
 	},
 	[method_swap] = {
 		.name = "swap",
 		.digest = UINT64_C(0xa6fe6ad943348ff9),
 		.frame_size = sizeof(struct frame_swap),
 		.result_offset = 8,
+		.frame = &frame_type_swap,
+		.n_params = 1,
+		.layout = "pair {char c@0; i32 i@4; } of 8 swap(pair)",
 	},
 	[method_turn_bits] = {
 		.name = "turn_bits",
 		.digest = UINT64_C(0xd66105884d4384fc),
 		.frame_size = sizeof(struct frame_turn_bits),
 		.result_offset = 8,
+		.frame = &frame_type_turn_bits,
+		.n_params = 1,
+		.layout = "struct bits {u32 a:3@0; u32 b:7@7; bool c:1@14; u64 d:40@15; } of 8 turn_bits(struct bits)",
 	},
 	[method_turn_packed] = {
 		.name = "turn_packed",
 		.digest = UINT64_C(0x1032362ad66ee669),
 		.frame_size = sizeof(struct frame_turn_packed),
 		.result_offset = 16,
+		.frame = &frame_type_turn_packed,
+		.n_params = 2,
+		.layout = "struct packed {char c@0; i64 l@1; i16 s@9; } of 11 turn_packed(struct packed, i32)",
 	},
 	[method_turn_wide] = {
 		.name = "turn_wide",
 		.digest = UINT64_C(0x041ccb4e986fd9bf),
 		.frame_size = sizeof(struct frame_turn_wide),
 		.result_offset = 72,
+		.frame = &frame_type_turn_wide,
+		.n_params = 2,
+		.layout = "struct wide {char[33] c@0; } of 64 turn_wide(struct wide, union number {i32 i@0; f64 d@0; char[5] bytes@0; } of 8)",
 	},
 	[method_turn_nested] = {
 		.name = "turn_nested",
 		.digest = UINT64_C(0x5bbcde6202c06b14),
 		.frame_size = sizeof(struct frame_turn_nested),
 		.result_offset = 176,
+		.frame = &frame_type_turn_nested,
+		.n_params = 1,
+		.layout = "struct nested {struct point {f64 x@0; f64 y@8; } of 16[3][2] corners@0; pair {char c@0; i32 i@4; } of 8[3] pairs@96; struct {i16 s@0; union {i32 i@0; f32 f@0; } of 4 @4; } of 8 @120; struct {char c@0; i64 l@8; } of 16 inner@128; union number {i32 i@0; f64 d@0; char[5] bytes@0; } of 8 number@144; i32 constant@152; f80 extended@160; } of 176 turn_nested(struct nested)",
 	},
-};
-
-/* What the digests stand for: signatures, and every layout they reach. */
-const char *const structs_layouts[] = {
-	"struct point {f64 x@0; f64 y@8; } of 16 middle(struct point, struct point)",
-	"pair {char c@0; i32 i@4; } of 8 swap(pair)",
-	"struct bits {u32 a:3@0; u32 b:7@7; bool c:1@14; u64 d:40@15; } of 8 turn_bits(struct bits)",
-	"struct packed {char c@0; i64 l@1; i16 s@9; } of 11 turn_packed(struct packed, i32)",
-	"struct wide {char[33] c@0; } of 64 turn_wide(struct wide, union number {i32 i@0; f64 d@0; char[5] bytes@0; } of 8)",
-	"struct nested {struct point {f64 x@0; f64 y@8; } of 16[3][2] corners@0; pair {char c@0; i32 i@4; } of 8[3] pairs@96; struct {i16 s@0; union {i32 i@0; f32 f@0; } of 4 @4; } of 8 @120; struct {char c@0; i64 l@8; } of 16 inner@128; union number {i32 i@0; f64 d@0; char[5] bytes@0; } of 8 number@144; i32 constant@152; f80 extended@160; } of 176 turn_nested(struct nested)",
 };
 
 static struct vmrpc_binding binding;

@@ -15,9 +15,6 @@ extern "C" {
 /* For vmrpc_connect() in clients, for vmrpc_serve() in servers. */
 extern const struct vmrpc_service structs_service;
 
-/* What each method's digest stands for, in words. */
-extern const char *const structs_layouts[];
-
 /* On conn, or on the service's own connection where that is NULL. 0, or a negative errno with the
  * result untouched. */
 int middle_rpc(struct vmrpc *conn, struct point a, struct point b, struct point *ret_result);

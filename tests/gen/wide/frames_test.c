@@ -97,7 +97,7 @@ TEST(tables_say_what_the_header_says)
 	for (uint32_t i = 0; i < wide_service.n_methods; i++)
 		for (uint32_t j = 0; j < i; j++)
 			CHECK(wide_service.methods[i].digest != wide_service.methods[j].digest);
-	CHECK_STR(wide_layouts[0], "i32 wide_add(i32, i32)");
+	CHECK_STR(wide_service.methods[0].layout, "i32 wide_add(i32, i32)");
 }
 
 TEST(errno_is_left_alone_by_success)

@@ -30,7 +30,8 @@ static int serve_twice(void *frame)
 }
 
 static const struct vmrpc_method methods[] = {
-	{"twice", 0x7477696365ull, sizeof(struct twice_frame), sizeof(int64_t), 0, 0, serve_twice},
+	{"twice", 0x7477696365ull, sizeof(struct twice_frame), sizeof(int64_t), 0, 0, serve_twice, NULL, NULL, 0, 0,
+	 NULL, NULL},
 };
 static struct vmrpc_binding binding;
 static const struct vmrpc_service service = {VMRPC_STUB_ABI, "consumer", 1, 0, methods, 1, NULL, 0, &binding};

@@ -1,0 +1,119 @@
+/* A library with a function for every way a value can travel. */
+#ifndef KIT_H
+#define KIT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <wchar.h>
+
+#include <vmrpc/annotate.h>
+
+#pragma GCC diagnostic ignored "-Wvla" /* T a[n], with n a parameter, is what C has of its own */
+
+VMRPC_SERVICE(kit, 1, 0);
+
+enum kit_color { KIT_RED, KIT_GREEN = 7, KIT_BLUE };
+struct kit_point {
+	double x, y;
+};
+struct kit_mixed {
+	char c;
+	int i;
+	unsigned low : 3, high : 5;
+	struct kit_point p;
+	short a[3];
+};
+union kit_either {
+	int i;
+	float f;
+};
+
+/* Values. */
+int64_t kit_scalars(bool b, signed char c, unsigned short s, enum kit_color color, float f, long double d, int64_t l);
+struct kit_mixed kit_struct(struct kit_mixed m, union kit_either e, bool is_float);
+int kit_skipped(int a, int b VMRPC_SKIP, int c);
+
+/* Buffers. */
+long kit_sum(const int *numbers VMRPC_COUNT(n), size_t n);
+long kit_sum_array(const int numbers[] VMRPC_COUNT(n), size_t n) VMRPC_ON_FAIL(-1);
+long kit_sum_param(size_t n, const int numbers[n]);
+long kit_sum_three(const int numbers[3]);
+long kit_sum_matrix(const int m[2][3]);
+uint32_t kit_checksum(const void *data VMRPC_SIZE(n), size_t n);
+void kit_iota(int *out VMRPC_OUT VMRPC_COUNT(n), int n);
+void kit_first_only(int *out VMRPC_OUT VMRPC_COUNT(n), int n);
+void kit_upper(char *text VMRPC_INOUT VMRPC_SIZE(n), size_t n);
+int kit_centroid(const struct kit_point *in VMRPC_COUNT(n), size_t n, struct kit_point *out VMRPC_OUT)
+	VMRPC_ON_FAIL(-1);
+void kit_swap(int *a VMRPC_INOUT, int *b VMRPC_INOUT);
+bool kit_is_null(const int *p VMRPC_COUNT(1), const char *s VMRPC_STRING, const void *data VMRPC_SIZE(n), size_t n);
+bool kit_is_there(const void *data VMRPC_SIZE(n), size_t n);
+unsigned kit_alignment(const char *data VMRPC_SIZE(n), size_t n);
+int kit_sum_pairs(const int *a VMRPC_COUNT(n * 2), unsigned char n);
+long kit_sum_lengths(const int *lengths VMRPC_COUNT(n), int n, const char *text VMRPC_SIZE(sum(lengths, n)));
+long kit_sum_chosen(const int *a VMRPC_COUNT(wide ? 2 * n : n), int n, bool wide);
+long kit_until(const char *from VMRPC_END(to), const char *to VMRPC_INTO(from));
+void kit_blank(char *text VMRPC_INOUT VMRPC_RANGE(from, to), int from, int to);
+struct kit_span {
+	size_t size;
+	int factor;
+};
+long kit_sum_span(const struct kit_span *span, const int *numbers VMRPC_COUNT(span->size));
+int kit_scratch(void *work VMRPC_SCRATCH(n), size_t n);
+int kit_in_place(const int *shared VMRPC_SHARED);
+const int *kit_address(const int *a VMRPC_COUNT(n), int n, int i) VMRPC_INTO(a);
+
+/* Strings. */
+size_t kit_length(const char *s VMRPC_STRING);
+size_t kit_wide_length(const wchar_t *s VMRPC_STRING);
+size_t kit_length_max(const char *s VMRPC_STRING_MAX(max), size_t max);
+long kit_sum_terminated(const int *numbers VMRPC_TERMINATED);
+void kit_shout(char *s VMRPC_INOUT VMRPC_STRING);
+void kit_greet(const char *name VMRPC_STRING, char *out VMRPC_STRING_OUT(cap), size_t cap);
+
+/* Filled by the callee. */
+int kit_pack(unsigned char *out VMRPC_SIZE_OUT(*out_size, *out_size), size_t *out_size VMRPC_INOUT,
+	     const unsigned char *in VMRPC_SIZE(n), size_t n) VMRPC_SUCCESS(result == 0);
+long kit_read(void *out VMRPC_SIZE_OUT(result, cap), size_t cap, int offset) VMRPC_ERRNO VMRPC_ON_FAIL(-1);
+int kit_primes(int *out VMRPC_COUNT_OUT(result, max), int max);
+
+/* Results. */
+char *kit_join(const char *a VMRPC_STRING, const char *b VMRPC_STRING) VMRPC_STRING VMRPC_CALLER_FREES(free);
+int *kit_range(int n) VMRPC_COUNT(n) VMRPC_CALLER_FREES(kit_free);
+void kit_free(int *range VMRPC_CONSUMES);
+struct kit_point *kit_shared_point(double x, double y) VMRPC_CALLER_FREES(vmrpc_free);
+const char *kit_color_name(enum kit_color color) VMRPC_STRING VMRPC_STATIC;
+const struct kit_point *kit_origin(void) VMRPC_STATIC;
+const char *kit_describe(int n) VMRPC_STRING VMRPC_BORROWED;
+unsigned char *kit_bytes(size_t *n VMRPC_OUT) VMRPC_SIZE(*n) VMRPC_CALLER_FREES(free);
+char *kit_find(char *text VMRPC_INOUT VMRPC_STRING, int c) VMRPC_INTO(text);
+
+/* Handles. */
+struct kit_stack;
+struct kit_stack *kit_stack_new(const char *name VMRPC_STRING) VMRPC_CLOSE_WITH(kit_stack_free);
+int kit_stack_open(struct kit_stack **ret_stack VMRPC_OUT VMRPC_EACH(VMRPC_NONNULL), int first);
+void kit_stack_free(struct kit_stack *stack VMRPC_CLOSES);
+int kit_stack_push(struct kit_stack *stack VMRPC_NONNULL, int number) VMRPC_ON_FAIL(-1);
+int kit_stack_pop(struct kit_stack *stack) VMRPC_ON_FAIL(-1);
+const char *kit_stack_name(struct kit_stack *stack) VMRPC_STRING VMRPC_BORROWED;
+struct kit_stack *kit_stack_self(struct kit_stack *stack);
+bool kit_stack_drop_if_empty(struct kit_stack *stack VMRPC_CLOSES_IF(result)) VMRPC_ON_FAIL(false);
+int kit_stacks_open(void);
+long kit_stacks_sum(struct kit_stack *const *stacks VMRPC_COUNT(n), size_t n) VMRPC_ON_FAIL(-1);
+struct kit_frame;
+struct kit_frame *kit_stack_top(struct kit_stack *stack) VMRPC_LIVES_WITH(stack);
+int kit_frame_value(const struct kit_frame *frame) VMRPC_ON_FAIL(-1);
+struct kit_gauge {
+	int value;
+};
+struct kit_gauge *kit_gauge_new(int value) VMRPC_HANDLE VMRPC_CLOSE_WITH(kit_gauge_free);
+int kit_gauge_value(struct kit_gauge *gauge VMRPC_HANDLE) VMRPC_ON_FAIL(-1);
+void kit_gauge_free(struct kit_gauge *gauge VMRPC_HANDLE VMRPC_CLOSES);
+
+/* Calls. */
+void kit_note(const char *text VMRPC_STRING, const int *numbers VMRPC_COUNT(n), int n) VMRPC_ASYNC;
+size_t kit_noted(char *out VMRPC_STRING_OUT(cap), size_t cap) VMRPC_FLUSH;
+void kit_forget(void) VMRPC_FLUSH;
+
+#endif

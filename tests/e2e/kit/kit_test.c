@@ -1,0 +1,636 @@
+/* One program, linked once with kit itself and once with its stubs: every way a value can travel, with the same
+ * results.
+ *
+ * Remote, VMRPC_KIT names the server, which is started first. VMRPC_TEST_MEMORY=heap takes the arguments' memory
+ * from the RPC heap instead of from malloc. */
+#include "kit.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sys/stat.h>
+
+#include "test.h"
+
+#ifdef KIT_REMOTE
+#include <vmrpc/error.h>
+
+#include "kit.rpc.h"
+#endif
+
+static bool in_heap(void)
+{
+	const char *memory = getenv("VMRPC_TEST_MEMORY");
+
+	return memory && strcmp(memory, "heap") == 0;
+}
+
+/* Memory for an argument. Nothing that these tests take is given back: they end soon. */
+static void *memory(size_t size)
+{
+	static struct taken {
+		struct taken *before;
+		_Alignas(16) unsigned char bytes[];
+	} * last;
+	struct taken *taken;
+
+#ifdef KIT_REMOTE
+	if (in_heap()) {
+		kit_forget(); /* connects */
+		return vmrpc_malloc(NULL, size ? size : 1);
+	}
+#endif
+	(void)in_heap;
+	taken = malloc(sizeof *taken + size);
+	taken->before = last;
+	last = taken;
+	return taken->bytes;
+}
+
+static void *filled(const void *bytes, size_t size)
+{
+	return memcpy(memory(size), bytes, size);
+}
+#define FILLED(array) filled(array, sizeof(array))
+
+static char *text(const char *string)
+{
+	return filled(string, strlen(string) + 1);
+}
+
+/* ---- values ----------------------------------------------------------------------------------------------------- */
+
+TEST(scalars)
+{
+	CHECK_EQ(kit_scalars(true, -3, 60000, KIT_BLUE, 2.5f, 1000.25L, -1), 1 - 3 + 60000 + 8 + 2 + 1000 - 1);
+#ifdef KIT_REMOTE
+	CHECK_EQ(kit_skipped(1, 2, 3), 103);
+#else
+	CHECK_EQ(kit_skipped(1, 2, 3), 123);
+#endif
+}
+
+TEST(structs_by_value)
+{
+	struct kit_mixed in = {'a', 0, 3, 17, {1.5, 2.5}, {1, 2, 3}};
+	struct kit_mixed out = kit_struct(in, (union kit_either){.f = 6.5f}, true);
+
+	CHECK_EQ(out.c, 'b');
+	CHECK_EQ(out.i, 6);
+	CHECK_EQ(out.low, 4);
+	CHECK_EQ(out.high, 17);
+	CHECK(out.p.x == 3 && out.p.y == 2.5);
+	CHECK_EQ(out.a[2], 4);
+	CHECK_EQ(kit_struct(in, (union kit_either){.i = -9}, false).i, -9);
+}
+
+/* ---- buffers ---------------------------------------------------------------------------------------------------- */
+
+TEST(arrays_go_in)
+{
+	const int numbers[] = {1, 2, 3, 4, 5, 6};
+	int *in = FILLED(numbers);
+
+	CHECK_EQ(kit_sum(in, 6), 21);
+	CHECK_EQ(kit_sum(in + 1, 3), 9);
+	CHECK_EQ(kit_sum_array(in, 2), 3);
+	CHECK_EQ(kit_sum_param(4, in), 10);
+	CHECK_EQ(kit_sum_three(in), 6);
+	CHECK_EQ(kit_sum_matrix((const int(*)[3])in), 6 + 150);
+	CHECK_EQ(kit_sum_pairs(in, 3), 21);
+	CHECK_EQ(kit_sum_chosen(in, 3, false), 6);
+	CHECK_EQ(kit_sum_chosen(in, 3, true), 21);
+	CHECK_EQ(kit_checksum(in, sizeof numbers), kit_checksum(numbers, sizeof numbers));
+}
+
+TEST(large_buffers)
+{
+	const size_t n = 3u << 20;
+	unsigned char *in = memory(n);
+	uint32_t expected = 2166136261u;
+	int *out = memory(100000 * sizeof *out);
+
+	for (size_t i = 0; i < n; i++) {
+		in[i] = (unsigned char)(i * 7 + i / 256);
+		expected = (expected ^ in[i]) * 16777619u;
+	}
+	for (int i = 0; i < 3; i++)
+		CHECK_EQ(kit_checksum(in, n), expected);
+	kit_iota(out, 100000);
+	for (int i = 0; i < 100000; i++)
+		CHECK_EQ(out[i], i);
+}
+
+TEST(arrays_come_out)
+{
+	int *out = memory(1000 * sizeof *out);
+
+	memset(out, 0xff, 1000 * sizeof *out);
+	kit_iota(out, 999);
+	CHECK_EQ(out[0], 0);
+	CHECK_EQ(out[998], 998);
+	CHECK_EQ(out[999], -1);
+}
+
+TEST(what_the_callee_leaves_alone_stays_in_small_outs)
+{
+	const int old[] = {10, 20, 30};
+	int *out = FILLED(old);
+
+	kit_first_only(out, 3);
+	CHECK_EQ(out[0], 1);
+	CHECK_EQ(out[1], 20);
+	CHECK_EQ(out[2], 30);
+}
+
+/* "the caller's old ones or zero": never what lay in the region before. */
+TEST(what_the_callee_leaves_alone_is_no_strangers)
+{
+	int *out = memory(500 * sizeof *out);
+	char *secret = memory(2000);
+
+	memset(secret, 'S', 2000);
+	kit_checksum(secret, 2000);
+	for (int i = 0; i < 500; i++)
+		out[i] = -5;
+	kit_first_only(out, 500);
+	CHECK_EQ(out[0], 1);
+	for (int i = 1; i < 500; i++)
+		CHECK(out[i] == 0 || out[i] == -5);
+}
+
+TEST(arrays_go_in_and_out)
+{
+	char *word = text("remote");
+	int *a = memory(sizeof *a), *b = memory(sizeof *b);
+
+	kit_upper(word, 3);
+	CHECK_STR(word, "REMote");
+	*a = 1;
+	*b = 2;
+	kit_swap(a, b);
+	CHECK_EQ(*a, 2);
+	CHECK_EQ(*b, 1);
+}
+
+TEST(structs_behind_pointers)
+{
+	const struct kit_point square[] = {{0, 0}, {0, 2}, {2, 2}, {2, 0}};
+	struct kit_point *in = FILLED(square), *out = memory(sizeof *out);
+	const struct kit_span span = {3, 10};
+	const int numbers[] = {1, 2, 3};
+
+	CHECK_EQ(kit_centroid(in, 4, out), 0);
+	CHECK(out->x == 1 && out->y == 1);
+	CHECK_EQ(kit_centroid(in, 0, out), -1);
+	CHECK(out->x == 1);
+	CHECK_EQ(kit_sum_span(filled(&span, sizeof span), FILLED(numbers)), 60);
+}
+
+TEST(null_stays_null_and_empty_stays_there)
+{
+	CHECK(kit_is_null(NULL, NULL, NULL, 10));
+	CHECK(!kit_is_null(FILLED(((const int[]){1})), NULL, NULL, 10));
+	CHECK(!kit_is_there(NULL, 0));
+	CHECK(kit_is_there(memory(1), 0));
+	CHECK_EQ(kit_sum(memory(4), 0), 0);
+}
+
+TEST(a_copy_is_aligned_as_the_original)
+{
+	char *data = memory(64);
+
+	for (unsigned i = 0; i < 16; i++)
+		CHECK_EQ(kit_alignment(data + i, 40), (uintptr_t)(data + i) % 16);
+}
+
+TEST(lengths_from_other_arguments)
+{
+	const int lengths[] = {2, 0, 3};
+
+	CHECK_EQ(kit_sum_lengths(FILLED(lengths), 3, text("abcde")), 'a' + 'b' + 'c' + 'd' + 'e');
+}
+
+TEST(windows)
+{
+	char *line = text("0123456789");
+
+	CHECK_EQ(kit_until(line + 2, line + 5), '2' + '3' + '4');
+	CHECK_EQ(kit_until(line, line), 0);
+	kit_blank(line, 3, 6);
+	CHECK_STR(line, "012   6789");
+	kit_blank(line, 4, 4);
+	CHECK_STR(line, "012   6789");
+}
+
+TEST(scratch_memory)
+{
+	char *work = memory(3000);
+
+	CHECK_EQ(kit_scratch(work, 3000), 1);
+	CHECK_EQ(kit_scratch(NULL, 0), 0);
+}
+
+TEST(pointers_that_come_back)
+{
+	const int numbers[] = {1, 2, 3, 4};
+	int *in = FILLED(numbers);
+	char *line = text("find me");
+
+	CHECK(kit_address(in, 4, 2) == in + 2);
+	CHECK(kit_address(in, 4, 4) == in + 4);
+	CHECK(!kit_address(in, 4, 5));
+	CHECK(kit_find(line, 'm') == line + 5);
+	CHECK(!kit_find(line, 'z'));
+}
+
+/* ---- strings ----------------------------------------------------------------------------------------------------- */
+
+TEST(strings)
+{
+	char *shouted = text("quiet");
+	const int numbers[] = {4, 5, 6, 0, 7};
+	char *out = memory(32), *small = text("1234567890");
+
+	CHECK_EQ(kit_length(text("")), 0);
+	CHECK_EQ(kit_length(text("twelve bytes")), 12);
+	CHECK_EQ(kit_wide_length(FILLED(L"wide")), 4);
+	CHECK_EQ(kit_length_max(text("abcdef"), 3), 3);
+	CHECK_EQ(kit_length_max(text("ab"), 30), 2);
+	CHECK_EQ(kit_sum_terminated(FILLED(numbers)), 15);
+	kit_shout(shouted);
+	CHECK_STR(shouted, "QUIET");
+	kit_greet(text("you"), out, 32);
+	CHECK_STR(out, "Hello, you!");
+	kit_greet(text("you"), small, 6);
+	CHECK_STR(small, "Hello");
+	CHECK_STR(small + 6, "7890");
+}
+
+TEST(a_long_string)
+{
+	char *string = memory(100001);
+
+	memset(string, 'x', 100000);
+	string[100000] = 0;
+	CHECK_EQ(kit_length(string), 100000);
+}
+
+/* ---- filled by the callee ---------------------------------------------------------------------------------------- */
+
+TEST(lengths_that_come_out)
+{
+	const char *in = "aaaaabbbc";
+	unsigned char *out = filled("................................", 32);
+	size_t *size = memory(sizeof *size);
+	int *primes = memory(10 * sizeof *primes);
+
+	*size = 32;
+	CHECK_EQ(kit_pack(out, size, filled(in, 9), 9), 0);
+	CHECK_EQ(*size, 6);
+	CHECK_EQ(out[0], 5);
+	CHECK_EQ(out[5], 'c');
+	CHECK_EQ(out[6], '.');
+	primes[8] = -1;
+	CHECK_EQ(kit_primes(primes, 10), 8);
+	CHECK_EQ(primes[7], 19);
+	CHECK_EQ(primes[8], -1);
+}
+
+TEST(outs_of_a_failure_are_not_touched)
+{
+	unsigned char *out = filled("................................", 32);
+	size_t *size = memory(sizeof *size);
+
+	*size = 3;
+	CHECK_EQ(kit_pack(out, size, filled("aaab", 4), 4), -1);
+	CHECK_EQ(*size, 3);
+#ifdef KIT_REMOTE
+	if (!in_heap())
+		CHECK_EQ(out[0], '.');
+#endif
+}
+
+TEST(errno_comes_back)
+{
+	char *out = text("....................");
+
+	errno = 0;
+	CHECK_EQ(kit_read(out, 9, 4), 9);
+	CHECK_STR(out, "quick bro...........");
+	CHECK_EQ(errno, 0);
+	CHECK_EQ(kit_read(out, 9, -1), -1);
+	CHECK_EQ(errno, ESPIPE);
+	CHECK_EQ(kit_read(out, 20, 16), 3);
+}
+
+/* ---- results ------------------------------------------------------------------------------------------------------
+ */
+
+TEST(results_that_the_caller_frees)
+{
+	char *joined = kit_join(text("left"), text("right"));
+	size_t *n = memory(sizeof *n);
+	unsigned char *bytes;
+	int *range;
+
+	CHECK_STR(joined, "leftright");
+	free(joined);
+	for (int i = 0; i < 300; i++) {
+		range = kit_range(1000);
+		CHECK_EQ(range[999], 999);
+		kit_free(range);
+	}
+	CHECK(!kit_range(-1));
+	bytes = kit_bytes(n);
+	CHECK_EQ(*n, 20000);
+	CHECK_EQ(bytes[19999], 19999 % 256);
+	free(bytes);
+}
+
+TEST(results_for_ever)
+{
+	const char *red = kit_color_name(KIT_RED);
+	const struct kit_point *origin = kit_origin();
+
+	CHECK_STR(red, "red");
+	CHECK_STR(kit_color_name(KIT_BLUE), "blue");
+	CHECK(kit_color_name(KIT_RED) == red);
+	CHECK(!kit_color_name((enum kit_color)3));
+	CHECK(origin->x == 0.5);
+	CHECK(kit_origin() == origin);
+}
+
+TEST(results_until_the_next_call)
+{
+	const char *description = kit_describe(42);
+
+	CHECK_STR(description, "the number 42");
+	CHECK_STR(kit_describe(-7), "the number -7");
+}
+
+/* ---- handles ------------------------------------------------------------------------------------------------------
+ */
+
+TEST(handles)
+{
+	struct kit_stack *a = kit_stack_new(text("a")), *b = kit_stack_new(text("b"));
+	struct kit_stack *both[3] = {a, NULL, b}, *opened = NULL;
+	const char *name;
+
+	CHECK(a && b && a != b);
+	CHECK_EQ(kit_stack_push(a, 11), 0);
+	CHECK_EQ(kit_stack_push(a, 12), 0);
+	CHECK_EQ(kit_stack_push(b, 21), 0);
+	CHECK_EQ(kit_stack_pop(a), 12);
+	name = kit_stack_name(a);
+	CHECK_STR(kit_stack_name(b), "b");
+	CHECK_STR(name, "a");
+	CHECK(kit_stack_self(a) == a);
+	CHECK_EQ(kit_frame_value(kit_stack_top(b)), 21);
+	CHECK_EQ(kit_stacks_sum(FILLED(both), 3), 11 + 21);
+	CHECK_EQ(kit_stack_pop(NULL), -1);
+	CHECK_EQ(kit_stacks_open(), 2);
+	CHECK(!kit_stack_drop_if_empty(a));
+	CHECK_EQ(kit_stack_pop(a), 11);
+	CHECK(kit_stack_drop_if_empty(a));
+	kit_stack_free(b);
+	kit_stack_free(NULL);
+	CHECK_EQ(kit_stacks_open(), 0);
+	CHECK_EQ(kit_stack_open(&opened, -1), -1);
+	CHECK(!opened);
+	CHECK_EQ(kit_stack_open(&opened, 5), 0);
+	CHECK_EQ(kit_stack_pop(opened), 5);
+	kit_stack_free(opened);
+}
+
+TEST(handles_on_complete_types)
+{
+	struct kit_gauge *gauges[50];
+
+	for (int i = 0; i < 50; i++)
+		gauges[i] = kit_gauge_new(i * i);
+	for (int i = 0; i < 50; i++)
+		CHECK_EQ(kit_gauge_value(gauges[i]), i * i);
+#ifdef KIT_REMOTE
+	CHECK_EQ(gauges[7]->value, 0); /* ours is only its address */
+#endif
+	for (int i = 0; i < 50; i++)
+		kit_gauge_free(gauges[i]);
+}
+
+/* ---- calls ----------------------------------------------------------------------------------------------------------
+ */
+
+TEST(asynchronous_calls_take_their_data_along)
+{
+	char word[] = "word", *out = memory(4096);
+	int numbers[] = {0, 1};
+
+	kit_forget();
+	for (int i = 0; i < 300; i++) {
+		word[3] = (char)('a' + i % 26);
+		numbers[0] = i;
+		kit_note(word, numbers, 2);
+		memset(word, 'x', 4);
+		memset(numbers, 0x55, sizeof numbers);
+		memcpy(word, "wor", 3);
+		numbers[1] = 1;
+		if (i == 2)
+			break;
+	}
+	CHECK_EQ(kit_noted(out, 4096), strlen("wora 1;worb 2;worc 3;"));
+	CHECK_STR(out, "wora 1;worb 2;worc 3;");
+}
+
+static void *call_a_lot(void *arg)
+{
+	const int me = (int)(intptr_t)arg;
+
+	for (int i = 0; i < 500; i++) {
+		char name[32], out[64], expected[64];
+		char *joined;
+
+		snprintf(name, sizeof name, "%d.%d", me, i);
+		snprintf(expected, sizeof expected, "Hello, %s!", name);
+		kit_greet(name, out, sizeof out);
+		CHECK_STR(out, expected);
+		joined = kit_join(name, expected);
+		CHECK_EQ(strlen(joined), strlen(name) + strlen(expected));
+		free(joined);
+		snprintf(expected, sizeof expected, "the number %d", i);
+		CHECK_STR(kit_describe(i), expected);
+	}
+	return NULL;
+}
+
+TEST(threads)
+{
+	pthread_t threads[4];
+
+	for (intptr_t i = 0; i < 4; i++)
+		CHECK_EQ(pthread_create(&threads[i], NULL, call_a_lot, (void *)i), 0);
+	for (int i = 0; i < 4; i++)
+		CHECK_EQ(pthread_join(threads[i], NULL), 0);
+}
+
+#ifdef KIT_REMOTE
+
+/* ---- only where there are two sides -------------------------------------------------------------------------------
+ */
+
+#define CHECK_SAYS(call, error, words)                                                         \
+	do {                                                                                   \
+		CHECK_EQ(call, -(error));                                                      \
+		if (!strstr(vmrpc_error_message(), words))                                     \
+			TEST_FAIL("\"%s\" does not say \"%s\"", vmrpc_error_message(), words); \
+	} while (0)
+
+TEST(what_makes_no_sense_is_refused_in_words)
+{
+	long sum;
+	int value;
+
+	CHECK_SAYS(kit_sum_rpc(NULL, FILLED(((const int[]){1})), SIZE_MAX, &sum), EINVAL,
+		   "kit.kit_sum: the length of 'numbers'");
+	CHECK_SAYS(kit_sum_rpc(NULL, FILLED(((const int[]){1})), SIZE_MAX / 2, &sum), EMSGSIZE, "'numbers' is larger");
+	CHECK_SAYS(kit_sum_span_rpc(NULL, NULL, FILLED(((const int[]){1})), &sum), EFAULT, "'numbers'");
+	CHECK_SAYS(kit_stack_push_rpc(NULL, NULL, 1, &value), EINVAL, "'stack' is NULL");
+	CHECK_SAYS(kit_stack_pop_rpc(NULL, (struct kit_stack *)&value, &value), EBADF, "'stack' is no handle");
+	errno = 0;
+	CHECK_EQ(kit_stack_push(NULL, 1), -1);
+	CHECK_EQ(errno, EINVAL);
+	CHECK_EQ(kit_sum_array(FILLED(((const int[]){1})), SIZE_MAX), -1);
+}
+
+TEST(shared_addresses_stay_where_they_are)
+{
+	int here = 1, result;
+	int *shared;
+
+	CHECK_SAYS(kit_in_place_rpc(NULL, &here, &result), EFAULT, "has to lie in memory from vmrpc_malloc()");
+	shared = vmrpc_malloc(NULL, sizeof *shared);
+	*shared = 41;
+	CHECK_EQ(kit_in_place(shared), 42);
+	CHECK_EQ(*shared, 42);
+}
+
+TEST(closed_handles_are_known_to_be)
+{
+	struct kit_stack *stack = kit_stack_new("gone");
+	struct kit_frame *top;
+	int value;
+
+	kit_stack_push(stack, 1);
+	top = kit_stack_top(stack);
+	CHECK_EQ(kit_frame_value(top), 1);
+	CHECK_SAYS(kit_frame_value_rpc(NULL, (struct kit_frame *)stack, &value), EBADF, "another type");
+	kit_stack_free(stack);
+	CHECK_SAYS(kit_stack_pop_rpc(NULL, stack, &value), EBADF, "closed");
+	CHECK_SAYS(kit_frame_value_rpc(NULL, top, &value), EBADF, "closed");
+}
+
+TEST(what_a_dead_client_left_open_is_closed)
+{
+	pid_t child;
+	int status;
+
+	CHECK_EQ(kit_stacks_open(), 0);
+	child = fork();
+	if (child == 0) {
+		kit_stack_free(kit_stack_new("closed"));
+		kit_stack_new("left");
+		kit_stack_push(kit_stack_new("left too"), 1);
+		raise(SIGKILL);
+	}
+	CHECK_EQ(waitpid(child, &status, 0), child);
+	CHECK(WIFSIGNALED(status));
+	for (int i = 0; kit_stacks_open() != 0; i++) {
+		CHECK(i < 30000);
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	}
+}
+
+TEST(results_in_the_region_need_no_copy)
+{
+	struct kit_point *point = kit_shared_point(1, 2);
+	int *numbers = kit_range(3);
+
+	CHECK(point->x == 1 && point->y == 2);
+	vmrpc_free(point);
+	CHECK_EQ(kit_sum(numbers, 3), 3);
+	kit_free(numbers);
+}
+
+/* Whatever else happens, nothing that calls took is lost. */
+TEST(calls_leave_nothing_in_the_heap)
+{
+	struct kit_stack *stack = kit_stack_new("s");
+	unsigned char *large = malloc(200000);
+	size_t n;
+
+	memset(large, 1, 200000);
+	for (int i = 0; i < 2000; i++) {
+		kit_checksum(large, 200000);
+		free(kit_bytes(&n));
+		free(kit_join("a", "b"));
+		kit_describe(i);
+		kit_note("x", &i, 1);
+		kit_forget();
+		CHECK_EQ(kit_stack_pop((struct kit_stack *)&n), -1);
+	}
+	kit_stack_free(stack);
+	CHECK_EQ(kit_checksum(large, 200000), kit_checksum(large, 200000));
+	free(large);
+}
+
+/* The server is a child that lives as long as the tests. Both sides' options come from the environment. */
+static char folder[] = "/tmp/vmrpc-test-XXXXXX";
+
+static pid_t start_server(const char *program)
+{
+	const char *trust = getenv("VMRPC_TEST_TRUST"), *map = getenv("VMRPC_TEST_MAP");
+	char options[64], address[128];
+	pid_t pid;
+
+	snprintf(options, sizeof options, "trust=%s&map=%s", trust ? trust : "yes", map ? map : "same");
+	setenv("XDG_RUNTIME_DIR", folder, 1);
+	snprintf(address, sizeof address, "local:kit?timeout=20s&%s", options);
+	setenv("VMRPC_KIT", address, 1);
+	snprintf(address, sizeof address, "local:kit?heap=64M&%s", options);
+	pid = fork();
+	if (pid == 0) {
+		execl(program, program, address, (char *)NULL);
+		perror(program);
+		_exit(1);
+	}
+	return pid;
+}
+
+int main(int argc, char **argv)
+{
+	char path[128];
+	pid_t server;
+	int failed, status;
+
+	if (argc < 2 || !mkdtemp(folder)) {
+		fprintf(stderr, "usage: kit_test SERVER [TEST...]\n");
+		return 2;
+	}
+	server = start_server(argv[1]);
+	failed = test_main(argc - 1, argv + 1);
+	kill(server, SIGTERM);
+	if (waitpid(server, &status, 0) != server || status != 0) {
+		fprintf(stderr, "the server ended with status 0x%x\n", status);
+		failed = 1;
+	}
+	snprintf(path, sizeof path, "%s/vmrpc", folder);
+	rmdir(path);
+	if (rmdir(folder) < 0) {
+		fprintf(stderr, "something was left in %s\n", folder);
+		failed = 1;
+	}
+	return failed;
+}
+#else
+TEST_MAIN()
+#endif

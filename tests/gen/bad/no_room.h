@@ -1,0 +1,2 @@
+#include <vmrpc/annotate.h>
+void f(char *s VMRPC_OUT VMRPC_STRING);
