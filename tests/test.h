@@ -28,6 +28,24 @@
 
 #define TEST_SKIPPED 77
 
+#ifdef __SANITIZE_THREAD__
+#define TEST_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define TEST_TSAN 1
+#endif
+#endif
+#ifdef TEST_TSAN
+/* Tests fork while other threads run, servers and clients alike, and the children start threads of their own. They do
+ * so only after fork() and without the locks of those others, which ThreadSanitizer can't know. And at its end each
+ * process waits, a second unless told, for races of threads that still run; there is a process for each test. */
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+	return "die_after_fork=0:atexit_sleep_ms=50";
+}
+#endif
+
 #ifndef TEST_TIMEOUT
 #define TEST_TIMEOUT 60 /* seconds */
 #endif

@@ -188,6 +188,14 @@ struct passing *ask(struct type *type, struct type *target, const struct context
 	return refuse(format("%s %s", declaration(context->value->type, context->value->name), words), because);
 }
 
+bool is_surely_more(struct type *type, struct type *target, const struct context *context)
+{
+	struct type *bare = bare_type(target);
+
+	return bare_type(type)->kind == TYPE_OPEN_ARRAY || count_beside(context) ||
+	       (bare->kind == TYPE_RECORD && same(bare->record->name, "struct sockaddr"));
+}
+
 struct passing *doubt(struct type *type, struct type *target, const struct context *context)
 {
 	struct type *bare = bare_type(target);

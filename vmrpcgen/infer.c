@@ -197,7 +197,7 @@ static struct passing *pass_data(struct type *type, struct type *target, struct 
 					   name_of(context)));
 	if (!words && !length && context->role != RESULT) {
 		doubted = doubt(type, target, context);
-		if (doubted && bare_type(type)->kind != TYPE_POINTER)
+		if (doubted && is_surely_more(type, target, context))
 			return doubted;
 	}
 	passing = new_passing(PASS_DATA, words || extent ? WRITTEN : INFERRED, NULL);

@@ -21,8 +21,11 @@ struct passing *refuse(const char *write, const char *because);
 const char *name_of(const struct context *context); /* "'p'", "the result" */
 /* Refuses a pointer of which nothing says what, with the likeliest words. */
 struct passing *ask(struct type *type, struct type *target, const struct context *context, const char *what);
-/* Why a pointer to const, of which nothing is written, may not be one element that goes in; NULL where it is. */
+/* Why a pointer to const, of which nothing is written, may not be one element that goes in, as the rule has it; NULL
+ * where it is. */
 struct passing *doubt(struct type *type, struct type *target, const struct context *context);
+/* Whether so much speaks against one element that the rule is no excuse: an array, or a length beside it. */
+bool is_surely_more(struct type *type, struct type *target, const struct context *context);
 /* The header that completes a struct everybody knows; NULL for all others. */
 const char *header_of(const struct record *record);
 

@@ -283,6 +283,7 @@ TEST(calls_before_a_close_are_run)
 			world_begin();
 		CHECK_OK(vmrpc_server_new(&server));
 		CHECK_OK(vmrpc_server_add(server, &lab_server_service, "local:lab"));
+		EVENTUALLY(world_others_sleep());
 		fflush(NULL);
 		client = fork();
 		if (client == 0) {

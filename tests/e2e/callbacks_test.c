@@ -144,8 +144,8 @@ TEST(a_slow_callback_is_given_up)
 	int64_t error, tid, again, result;
 
 	CHECK_OK(lab_tid(world.conn, &tid));
-	CHECK_OK(lab_slow_callback(world.conn, 1, &error));
-	CHECK_EQ(error, 0);
+	/* A quick one comes through; on a busy machine not every time. */
+	EVENTUALLY(lab_slow_callback(world.conn, 1, &error) == 0 && error == 0);
 	CHECK_OK(lab_slow_callback(world.conn, 300, &error));
 	CHECK_EQ(error, -ETIMEDOUT);
 	for (int64_t i = 0; i < 20; i++) {

@@ -474,6 +474,7 @@ TEST(a_client_s_death_leaves_nothing_at_the_server)
 		pid_t client;
 		int status;
 
+		EVENTUALLY(world_others_sleep());
 		fflush(NULL);
 		client = fork();
 		CHECK(client >= 0);

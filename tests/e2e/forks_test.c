@@ -6,6 +6,7 @@
 /* Runs the rest in a child; true there. */
 static bool in_child(pid_t *ret_child)
 {
+	EVENTUALLY(world_others_sleep());
 	fflush(NULL);
 	*ret_child = fork();
 	CHECK(*ret_child >= 0);

@@ -10,14 +10,6 @@ static _Thread_local struct vmrpc *calling; /* the connection whose countdown is
 _Thread_local int64_t (*lab_hook)(int64_t value);
 _Thread_local void (*lab_local_hook)(int64_t *local);
 
-/* Tests fork while other threads run, servers and clients alike, and the children start threads of their own. They do
- * so only after fork() and without the locks of those others, which ThreadSanitizer can't know. */
-const char *__tsan_default_options(void);
-const char *__tsan_default_options(void)
-{
-	return "die_after_fork=0";
-}
-
 /* What the only thread of a fork child does, it takes to be beside the parent's other threads. */
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)

@@ -505,6 +505,7 @@ TEST(isolated_services_end_with_their_client)
 	for (int round = 0; round < 3; round++) {
 		pid_t client;
 
+		EVENTUALLY(world_others_sleep());
 		fflush(NULL);
 		client = fork();
 		if (client == 0) {

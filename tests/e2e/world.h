@@ -151,6 +151,35 @@ static inline void world_needs_threads_in_children(void)
 		TEST_SKIP("QEMU's user mode dies of threads made in the child of a process that had some");
 }
 
+/* To be waited for before a fork: a child that is forked while another thread starts, or does anything else in
+ * AddressSanitizer's allocator, finds that locked for ever. */
+static inline bool world_others_sleep(void)
+{
+	bool sleep = true;
+#ifdef WORLD_ASAN
+	DIR *dir = opendir("/proc/self/task");
+	struct dirent *entry;
+
+	CHECK(dir);
+	while ((entry = readdir(dir))) {
+		char path[320], state = 'S';
+		FILE *file;
+
+		if (*entry->d_name == '.' || atoi(entry->d_name) == getpid())
+			continue;
+		snprintf(path, sizeof path, "/proc/self/task/%s/stat", entry->d_name);
+		file = fopen(path, "r");
+		if (file && fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+			state = 'S'; /* it has ended */
+		if (file)
+			fclose(file);
+		sleep = sleep && state == 'S';
+	}
+	closedir(dir);
+#endif
+	return sleep;
+}
+
 /* ---- servers ------------------------------------------------------------------------------------------------ */
 
 /* Servers are the children of a helper that was forked before there were any threads. A child that is forked while

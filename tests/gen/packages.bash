@@ -70,14 +70,12 @@ read_headers() {
 			/^[^ ].*:[0-9]+: / { count(); in_function = 1; asked = suggested = unsuggested = 0 }
 			/^[^ ].*:[0-9]+: fields of |^    inline: |^    a variable: / { in_function = 0 }
 			/^    .* refused   fields of .*; see below$/ { suggested++ } # there
-			/^    .* (inferred|written) / { waiting = 0 }
 			/^    .* refused   / {
 				asked++
-				waiting = 1
 				if ($0 !~ / refused   *[^ ].* [^ ]/) print header ": no reason: " $0 >>wrong
 			}
 			/^    .* inferred  .*; but / { asked++ }
-			/^    +write: .*[^ ]/ && waiting { suggested++; waiting = 0 }
+			/^    +write: .*[^ ]/ { suggested++ }
 			/^[^ ].* functions; of their / { count(); in_function = 0; whole = 1 }
 			END {
 				if (status == 0 && !whole) print header ": says nothing" >>wrong

@@ -11,6 +11,7 @@ enum offered {
 	FD_SEALLESS,
 	FD_SHORT,
 	FD_EMPTY,
+	FD_EMPTY_AS_SAID,
 	FD_READ_ONLY,
 	FD_NO_MEMORY, /* an ordinary file's */
 	FD_PIPE,
@@ -26,7 +27,6 @@ static bool offer_wrong_memory(struct raw *raw, enum raw_step step, union raw_me
 	char path[64];
 	int fds[2], fd = -1;
 
-	(void)message;
 	(void)size;
 	if (step != RAW_REGION)
 		return true;
@@ -36,8 +36,11 @@ static bool offer_wrong_memory(struct raw *raw, enum raw_step step, union raw_me
 	case FD_SEALLESS:
 	case FD_SHORT:
 	case FD_EMPTY:
+	case FD_EMPTY_AS_SAID:
 		fd = memfd_create("liar", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-		if (*(const enum offered *)arg != FD_EMPTY)
+		if (*(const enum offered *)arg == FD_EMPTY_AS_SAID)
+			message->region.size = 0;
+		else if (*(const enum offered *)arg != FD_EMPTY)
 			CHECK_EQ(ftruncate(fd, *(const enum offered *)arg == FD_SHORT ? VMRPC__PAGE : (off_t)raw->size),
 				 0);
 		if (*(const enum offered *)arg != FD_SEALLESS)
@@ -314,6 +317,8 @@ static bool move_on_and_on(struct raw *raw, enum raw_step step, union raw_messag
 	const uint64_t wild[] = {0,
 				 1,
 				 VMRPC__PAGE,
+				 UINT64_C(0x10000), /* the lowest there is */
+				 UINT64_C(1) << 31, /* half a pointer leads there */
 				 UINT64_C(1) << 32,
 				 here,
 				 here + 1,
@@ -353,7 +358,7 @@ TEST(places_without_end)
 		unsigned next = 0;
 
 		stage_trust(&stage, trusting);
-		for (unsigned i = 0; i < 12; i++) {
+		for (unsigned i = 0; i < 14; i++) {
 			next = i;
 			stage_accept(&stage);
 			CHECK_EQ(raw_answer_handshake(&stage.raw, move_on_and_on, &next), -EPIPE);

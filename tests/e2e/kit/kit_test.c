@@ -534,8 +534,7 @@ TEST(what_a_dead_client_left_open_is_closed)
 	pid_t child;
 	int status;
 
-	CHECK_EQ(kit_stacks_open(), 0);
-	child = fork();
+	child = fork(); /* before there are threads */
 	if (child == 0) {
 		kit_stack_free(kit_stack_new("closed"));
 		kit_stack_new("left");
@@ -569,7 +568,7 @@ TEST(calls_leave_nothing_in_the_heap)
 	size_t n;
 
 	memset(large, 1, 200000);
-	for (int i = 0; i < 2000; i++) {
+	for (int i = 0; i < 400; i++) { /* more than the heap holds */
 		kit_checksum(large, 200000);
 		free(kit_bytes(&n));
 		free(kit_join("a", "b"));
