@@ -79,8 +79,7 @@ VMRPC_PUBLIC void vmrpc_stub_failed(const struct vmrpc_service *service, uint32_
 
 /* The same for a symbol of a replaced library that the service does not carry. Does not return, even where the handler
  * does. */
-VMRPC_PUBLIC void vmrpc_stub_missing(const struct vmrpc_service *service, const char *library, const char *symbol)
-	__attribute__((noreturn));
+VMRPC_PUBLIC void vmrpc_stub_missing(const struct vmrpc_service *service, const char *library, const char *symbol);
 
 #ifdef __cplusplus
 }
