@@ -112,6 +112,12 @@ struct kit_gauge {
 struct kit_gauge *kit_gauge_new(int value) VMRPC_HANDLE VMRPC_CLOSE_WITH(kit_gauge_free);
 int kit_gauge_value(struct kit_gauge *gauge VMRPC_HANDLE) VMRPC_ON_FAIL(-1);
 void kit_gauge_free(struct kit_gauge *gauge VMRPC_HANDLE VMRPC_CLOSES);
+typedef int kit_slot VMRPC_HANDLE;
+kit_slot kit_slot_take(int value) VMRPC_CLOSE_WITH(kit_slot_give);
+int kit_slot_value(kit_slot slot) VMRPC_ON_FAIL(-2);
+void kit_slot_give(kit_slot slot VMRPC_CLOSES);
+long kit_ticket(int n) VMRPC_HANDLE_NAMED(ticket);
+int kit_ticket_number(long ticket VMRPC_HANDLE_NAMED(ticket)) VMRPC_ON_FAIL(-2);
 
 /* Calls. */
 void kit_note(const char *text VMRPC_STRING, const int *numbers VMRPC_COUNT(n), int n) VMRPC_ASYNC;

@@ -426,6 +426,31 @@ TEST(handles_on_complete_types)
 		kit_gauge_free(gauges[i]);
 }
 
+TEST(handles_that_are_numbers)
+{
+	kit_slot taken[8], other;
+
+	for (int i = 0; i < 8; i++) {
+		taken[i] = kit_slot_take(100 + i);
+		CHECK(taken[i] > 0);
+	}
+	CHECK_EQ(kit_slot_take(1), -1);
+	for (int i = 0; i < 8; i++)
+		CHECK_EQ(kit_slot_value(taken[i]), 100 + i);
+	CHECK_EQ(kit_slot_value(0), -1);
+	CHECK_EQ(kit_slot_value(-5), -1);
+	kit_slot_give(taken[3]);
+	other = kit_slot_take(55);
+	CHECK_EQ(kit_slot_value(other), 55);
+#ifdef KIT_REMOTE
+	CHECK_EQ(kit_slot_value(taken[3]), -2); /* it is closed, though its slot is taken anew */
+	CHECK_EQ(kit_slot_value(12345), -2);
+#endif
+	CHECK_EQ(kit_ticket_number(kit_ticket(7)), 7);
+	CHECK_EQ(kit_ticket(-1), 0);
+	CHECK_EQ(kit_ticket_number(0), -1);
+}
+
 /* ---- calls ----------------------------------------------------------------------------------------------------------
  */
 
@@ -547,6 +572,7 @@ TEST(what_a_dead_client_left_open_is_closed)
 		kit_stack_free(kit_stack_new("closed"));
 		kit_stack_new("left");
 		kit_stack_push(kit_stack_new("left too"), 1);
+		kit_slot_take(1);
 		raise(SIGKILL);
 	}
 	CHECK_EQ(waitpid(child, &status, 0), child);

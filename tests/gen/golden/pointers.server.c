@@ -1081,7 +1081,7 @@ static const struct vmrpc_type types[39] = {
 static const struct vmrpc_handle_type handle_struct_file = {.name = "struct file"};
 static void close_window_t(void *object)
 {
-	void *self = (void *)object;
+	window_t self = (window_t)object;
 
 	window_close(self, 0);
 }
