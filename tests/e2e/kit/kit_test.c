@@ -13,6 +13,7 @@
 
 #ifdef KIT_REMOTE
 #include <vmrpc/error.h>
+#include <vmrpc/stack.h>
 
 #include "kit.rpc.h"
 #endif
@@ -545,6 +546,36 @@ TEST(shared_addresses_stay_where_they_are)
 	*shared = 41;
 	CHECK_EQ(kit_in_place(shared), 42);
 	CHECK_EQ(*shared, 42);
+}
+
+static void *call_with_locals(void *arg)
+{
+	char line[64] = "on the shared stack";
+	int here = 1, there[3] = {1, 2, 3};
+
+	(void)arg;
+	CHECK_EQ(kit_in_place(&here), 2); /* it would be refused elsewhere */
+	CHECK_EQ(here, 2);
+	kit_upper(line, 6);
+	CHECK_STR(line, "ON THE shared stack");
+	CHECK(kit_address(there, 3, 1) == there + 1);
+	kit_greet("me", line, sizeof line);
+	CHECK_STR(line, "Hello, me!");
+	return NULL;
+}
+
+TEST(locals_of_an_rpc_stack_are_shared)
+{
+	struct vmrpc *conn;
+	int r;
+
+	CHECK_EQ(vmrpc_connect(&conn, &kit_service, NULL), 0);
+	kit_forget();
+	r = vmrpc_stack_call(conn, call_with_locals, NULL, NULL);
+	if (r == -ENOTSUP)
+		TEST_SKIP("%s", vmrpc_error_message());
+	CHECK_EQ(r, 0);
+	vmrpc_close(conn);
 }
 
 TEST(closed_handles_are_known_to_be)
