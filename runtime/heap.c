@@ -295,6 +295,20 @@ int vmrpc__arena_release(struct vmrpc__arena *arena, size_t offset)
 	return 0;
 }
 
+int vmrpc__arena_give_up(struct vmrpc__arena *arena, size_t offset)
+{
+	struct vmrpc__arena_range *range;
+	int error = -EINVAL;
+
+	vmrpc__arena_lock(arena);
+	range = offset < arena->reserved && offset % VMRPC__GRANULE == 0 ? vmrpc__range_of(arena, offset) : NULL;
+	if (range)
+		error = range->own ? vmrpc__block_give(arena, offset, VMRPC__MARK_IN_USE)
+				   : vmrpc__outbox_post(arena, offset);
+	vmrpc__arena_unlock(arena);
+	return error;
+}
+
 /* Whether the peer has lied since this was last asked. The lock is held. */
 static bool take_lie(struct vmrpc__arena *arena)
 {

@@ -58,6 +58,9 @@ void *vmrpc__arena_malloc(struct vmrpc__arena *arena, size_t size);
  * a post that lies. */
 int vmrpc__arena_release(struct vmrpc__arena *arena, size_t offset);
 
+/* Frees what a peer names, a block of either side: 0, or -EINVAL without a message when it is none. */
+int vmrpc__arena_give_up(struct vmrpc__arena *arena, size_t offset);
+
 /* Takes what the peer has posted. Returns the number taken, or -EPROTO when the peer lied, now or in a drain that
  * happened inside another call since the last time this was asked: a wild index, an offset that is no
  * block in use. What was true was taken and the arena is intact all the same. */

@@ -331,7 +331,7 @@ struct vmrpc {
 	struct vmrpc__session *old;		/* dead ones whose memory is still in use, by next */
 	_Atomic uint64_t reconnects;
 	struct vmrpc_heap *heaps;
-	struct vmrpc__object *objects; /* that stand for handles: pass/keep.c */
+	struct vmrpc__objects *objects; /* that stand for handles: pass/keep.c */
 	pthread_mutex_t objects_lock;
 	struct vmrpc *next;
 };

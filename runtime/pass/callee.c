@@ -17,15 +17,21 @@ struct far_block { /* private memory beyond what lies nearby */
 	_Alignas(ALIGNMENT) unsigned char bytes[];
 };
 
+struct held { /* handles of one array, which are in use until the call is done */
+	struct held *next;
+	uint64_t n;
+	uint64_t words[];
+};
+
 struct served {
 	struct vmrpc__channel *channel;
 	struct vmrpc__session *session;
 	const struct vmrpc_method *method;
 	unsigned char *frame;
 	struct vmrpc__piece *pieces;
-	uint64_t *words; /* by field: as it came */
-	uint64_t handle; /* the first that came in */
+	uint64_t *words; /* by field: a handle that came, something staged, or a result as it goes */
 	struct vmrpc__view view;
+	struct held *held;
 	struct far_block *far;
 	size_t nearby_used;
 	_Alignas(ALIGNMENT) unsigned char nearby[NEARBY];
@@ -38,24 +44,30 @@ static bool is_string(const struct vmrpc_pass *pass)
 
 /* ---- private memory --------------------------------------------------------------------------------------------- */
 
+static void *take_memory(struct served *served, uint64_t size)
+{
+	const size_t need = (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+	struct far_block *far;
+
+	if (need <= NEARBY - served->nearby_used) {
+		served->nearby_used += need;
+		return served->nearby + served->nearby_used - need;
+	}
+	far = malloc(sizeof *far + need);
+	if (!far)
+		return NULL;
+	far->next = served->far;
+	served->far = far;
+	return far->bytes;
+}
+
 static unsigned char *private_copy(struct served *served, const unsigned char *shared, uint64_t size)
 {
 	const size_t skew = (uintptr_t)shared % ALIGNMENT;
-	const size_t need = (skew + size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
-	unsigned char *block;
+	unsigned char *block = take_memory(served, skew + size);
 
-	if (need <= NEARBY - served->nearby_used) {
-		block = served->nearby + served->nearby_used;
-		served->nearby_used += need;
-	} else {
-		struct far_block *far = malloc(sizeof *far + need);
-
-		if (!far)
-			return NULL;
-		far->next = served->far;
-		served->far = far;
-		block = far->bytes;
-	}
+	if (!block)
+		return NULL;
 	memcpy(block + skew, shared, size);
 	return block + skew;
 }
@@ -93,14 +105,14 @@ static int handle_in(struct served *served, uint32_t field)
 	r = vmrpc__handle_get(served->session, slot->pass->handle, word, &object);
 	if (r < 0)
 		return r;
-	served->words[field] = word; /* from here on handles_done() gives it back */
-	if (!served->handle)
-		served->handle = word;
 	if (slot->pass->flags & VMRPC_PASS_CLOSES) {
 		r = vmrpc__handle_close(served->session, word);
-		if (r < 0)
+		if (r < 0) {
+			vmrpc__handle_done(served->session, word);
 			return r;
+		}
 	}
+	served->words[field] = word; /* from here on handles_done() gives it back */
 	if (vmrpc__is_number(slot->pass))
 		vmrpc__number_set(served->frame, slot, (int64_t)(intptr_t)object);
 	else
@@ -108,26 +120,52 @@ static int handle_in(struct served *served, uint32_t field)
 	return 0;
 }
 
-static void handles_done(struct served *served, bool ran)
+/* Before results get their numbers: what was closed is forgotten, because a new object may lie where it lay. */
+static void handles_closed(struct served *served, bool ran)
 {
 	const struct vmrpc_method *method = served->method;
 
 	for (uint32_t i = 0; i < method->n_passes; i++) {
 		const uint32_t field = method->passes[i];
 		const struct vmrpc_pass *pass = method->frame->fields[field].pass;
-		int64_t closed = ran && pass->flags & VMRPC_PASS_CLOSES;
+		int64_t closed = ran;
 
-		if (pass->kind != VMRPC_PASS_HANDLE || field >= method->n_params || !served->words[field])
+		if (pass->kind != VMRPC_PASS_HANDLE || field >= method->n_params || !served->words[field] ||
+		    !(pass->flags & VMRPC_PASS_CLOSES))
 			continue;
 		if (closed && pass->condition && vmrpc__evaluate(&served->view, pass->condition, &closed) < 0)
 			closed = 0;
-		vmrpc__handle_done(served->session, served->words[field], closed != 0);
+		vmrpc__handle_closed(served->session, served->words[field], closed != 0);
 	}
+}
+
+/* After they got them: until then nobody may close what they live with. */
+static void handles_done(struct served *served)
+{
+	const struct vmrpc_method *method = served->method;
+
+	for (uint32_t i = 0; i < method->n_passes; i++) {
+		const uint32_t field = method->passes[i];
+
+		if (method->frame->fields[field].pass->kind == VMRPC_PASS_HANDLE && field < method->n_params &&
+		    served->words[field])
+			vmrpc__handle_done(served->session, served->words[field]);
+	}
+	for (const struct held *held = served->held; held; held = held->next)
+		for (uint64_t i = 0; i < held->n; i++)
+			vmrpc__handle_done(served->session, held->words[i]);
 }
 
 /* Elements that are handles become objects, in the private copy. */
 static int elements_in(struct served *served, const struct vmrpc_pass *each, unsigned char *memory, uint64_t size)
 {
+	struct held *held = take_memory(served, sizeof *held + size);
+
+	if (!held)
+		return -ENOMEM;
+	held->n = 0;
+	held->next = served->held;
+	served->held = held;
 	for (uint64_t i = 0; i + 8 <= size; i += 8) {
 		uint64_t word;
 		void *object = NULL;
@@ -138,7 +176,9 @@ static int elements_in(struct served *served, const struct vmrpc_pass *each, uns
 
 			if (r < 0)
 				return r;
-			vmrpc__handle_done(served->session, word, false);
+			held->words[held->n++] = word;
+		} else if (each->flags & VMRPC_PASS_NONNULL) {
+			return -EINVAL;
 		}
 		memcpy(memory + i, &object, sizeof object);
 	}
@@ -168,16 +208,40 @@ static int take_private(struct served *served, const struct vmrpc_pass *pass, st
 	return 0;
 }
 
-static int check_address(const struct served *served, const struct vmrpc_pass *pass, uint64_t word, uint64_t *ret_lent)
+static int check_offset(const struct served *served, const struct vmrpc_pass *pass, uint64_t offset, uint64_t *ret_lent)
 {
-	const uint64_t offset = vmrpc__word_offset(served->session, word);
-
 	*ret_lent = vmrpc__lent(served->session, offset);
 	if (*ret_lent == 0 && offset > 0) /* nothing may lie right behind the last byte */
 		return vmrpc__lent(served->session, offset - 1) ? 0 : -EFAULT;
-	if (*ret_lent == 0 || (pass->align > 1 && word % pass->align))
+	/* The word may be aligned where the offset is not: the client says where it sees the region. */
+	if (*ret_lent == 0 || (pass->align > 1 && offset % pass->align))
 		return -EFAULT;
 	return 0;
+}
+
+/* Looks at what a client that is not believed says, or what is changed on its way: where it lies, and how much. */
+static int check_data(struct served *served, const struct vmrpc_pass *pass, uint64_t word, struct vmrpc__piece *piece)
+{
+	const uint64_t offset = vmrpc__word_offset(served->session, word);
+	const bool is_range = pass->extent == VMRPC_EXTENT_RANGE || pass->extent == VMRPC_EXTENT_RANGE_TO;
+	const bool by_address = pass->extent == VMRPC_EXTENT_END || pass->extent == VMRPC_EXTENT_RANGE_TO;
+	uint64_t lent = UINT64_MAX >> 1;
+	int r = 0;
+
+	/* Of a range the address itself may lie anywhere; what counts are the bytes in it. */
+	if (!is_range)
+		r = check_offset(served, pass, offset, &lent);
+	if (r == 0)
+		r = vmrpc__measure(&served->view, pass,
+				   by_address ? (const unsigned char *)(uintptr_t)word
+					      : vmrpc__at(served->session, offset),
+				   lent, &piece->from, &piece->size);
+	if (r == 0 && is_range)
+		r = check_offset(served, pass, offset + piece->from, &lent);
+	if (r < 0)
+		return r;
+	piece->shared = piece->mine = vmrpc__at(served->session, offset + piece->from);
+	return piece->size > lent ? -EFAULT : 0;
 }
 
 static int data_in(struct served *served, uint32_t field)
@@ -185,44 +249,31 @@ static int data_in(struct served *served, uint32_t field)
 	const struct vmrpc_field *slot = &served->method->frame->fields[field];
 	const struct vmrpc_pass *pass = slot->pass;
 	struct vmrpc__session *session = served->session;
-	struct vmrpc__piece *piece = &served->pieces[field];
-	uint64_t word = vmrpc__slot_get(served->frame, slot), lent;
-	const bool by_address = pass->extent == VMRPC_EXTENT_END || pass->extent == VMRPC_EXTENT_RANGE_TO;
-	const unsigned char *address;
-	int r;
+	struct vmrpc__piece piece = {.size = UINT64_MAX >> 1};
+	uint64_t word = vmrpc__slot_get(served->frame, slot);
+	bool staged = false;
+	int r = 0;
 
 	if (!word)
 		return pass->flags & VMRPC_PASS_NONNULL ? -EINVAL : 0;
-	if (word & VMRPC__STAGED) {
-		if (!(served->method->flags & VMRPC_METHOD_ASYNC))
-			return -EFAULT;
+	if (served->method->flags & VMRPC_METHOD_ASYNC) {
+		staged = word & VMRPC__STAGED;
 		word &= ~VMRPC__STAGED;
-		served->words[field] = word;
 	}
-	address = session->region.base + vmrpc__word_offset(session, word);
-	piece->shared = piece->mine = (unsigned char *)(uintptr_t)address;
-	piece->size = UINT64_MAX >> 1;
-	if (!session->trust || pass->each || pass->flags & VMRPC_PASS_COPY) {
-		/* Of a range the address itself may lie anywhere; what counts are the bytes in it. */
-		if (pass->extent == VMRPC_EXTENT_RANGE || pass->extent == VMRPC_EXTENT_RANGE_TO)
-			lent = UINT64_MAX >> 1;
-		else if ((r = check_address(served, pass, word, &lent)) < 0)
-			return r;
-		r = vmrpc__measure(&served->view, pass, by_address ? (const unsigned char *)(uintptr_t)word : address,
-				   lent, &piece->from, &piece->size);
+	piece.shared = piece.mine = vmrpc__at(session, vmrpc__word_offset(session, word));
+	if (!session->trust || pass->each || pass->flags & VMRPC_PASS_COPY || staged) {
+		r = check_data(served, pass, word, &piece);
 		if (r < 0)
 			return r;
-		piece->shared += piece->from;
-		piece->mine = piece->shared;
-		if (lent == UINT64_MAX >> 1 &&
-		    ((r = check_address(served, pass, word + piece->from, &lent)) < 0 || piece->size > lent))
-			return -EFAULT;
-		if (pass->flags & VMRPC_PASS_SNAPSHOT || pass->each)
-			r = take_private(served, pass, piece);
-		if (r < 0)
-			return r;
+		served->words[field] = staged; /* from here on free_staged() frees it */
+		served->pieces[field] = piece;
+		if (pass->flags & (VMRPC_PASS_SNAPSHOT | VMRPC_PASS_COPY) || pass->each)
+			r = take_private(served, pass, &piece);
 	}
-	vmrpc__slot_set(served->frame, slot, (uint64_t)(uintptr_t)(piece->mine - piece->from));
+	if (r < 0)
+		return r;
+	served->pieces[field] = piece;
+	vmrpc__slot_set(served->frame, slot, (uint64_t)(uintptr_t)piece.mine - piece.from);
 	return 0;
 }
 
@@ -240,32 +291,37 @@ static int into_in(struct served *served, uint32_t field)
 	distance = word - vmrpc__to_word(served->session, piece->shared);
 	if (distance > piece->size)
 		return -EFAULT;
-	vmrpc__slot_set(served->frame, slot, (uint64_t)(uintptr_t)(piece->mine + distance));
+	vmrpc__slot_set(served->frame, slot, (uint64_t)(uintptr_t)piece->mine + distance);
 	return 0;
+}
+
+static int field_in(struct served *served, uint32_t field)
+{
+	switch (served->method->frame->fields[field].pass->kind) {
+	case VMRPC_PASS_HANDLE:
+		return handle_in(served, field);
+	case VMRPC_PASS_INTO:
+		return into_in(served, field);
+	default:
+		return data_in(served, field);
+	}
 }
 
 static int take_in(struct served *served)
 {
 	const struct vmrpc_method *method = served->method;
-	int r = 0;
+	int first = 0;
 
-	for (uint32_t i = 0; i < method->n_passes && r == 0; i++) {
-		const uint32_t field = method->passes[i];
+	for (uint32_t i = 0; i < method->n_passes; i++) {
+		int r = method->passes[i] < method->n_params ? field_in(served, method->passes[i]) : 0;
 
-		if (field >= method->n_params)
-			continue;
-		switch (method->frame->fields[field].pass->kind) {
-		case VMRPC_PASS_HANDLE:
-			r = handle_in(served, field);
+		if (first == 0)
+			first = r;
+		if (first < 0 &&
+		    !(method->flags & VMRPC_METHOD_ASYNC)) /* of which all that is staged has to be found */
 			break;
-		case VMRPC_PASS_INTO:
-			r = into_in(served, field);
-			break;
-		default:
-			r = data_in(served, field);
-		}
 	}
-	return r;
+	return first;
 }
 
 /* ---- and back -----------------------------------------------------------------------------------------------------
@@ -359,14 +415,37 @@ static const struct vmrpc__piece *piece_at(const struct served *served, const un
 	return NULL;
 }
 
-/* The same for the same thing, and no address of ours. */
+static uint64_t rotate(uint64_t x, unsigned n)
+{
+	return x << n | x >> (64 - n);
+}
+
+static void sip_round(uint64_t v[4])
+{
+	v[0] += v[1], v[1] = rotate(v[1], 13) ^ v[0], v[0] = rotate(v[0], 32);
+	v[2] += v[3], v[3] = rotate(v[3], 16) ^ v[2];
+	v[0] += v[3], v[3] = rotate(v[3], 21) ^ v[0];
+	v[2] += v[1], v[1] = rotate(v[1], 17) ^ v[2], v[2] = rotate(v[2], 32);
+}
+
+/* The same for the same thing, and no address of ours: SipHash-2-4, since a client sees many and knows how far apart
+ * some of them lie. */
 static uint64_t identity_of(const struct vmrpc__session *session, const void *address)
 {
-	uint64_t hash = (uintptr_t)address ^ session->secret;
+	const uint64_t blocks[] = {(uintptr_t)address, UINT64_C(8) << 56};
+	uint64_t v[] = {UINT64_C(0x736f6d6570736575) ^ session->secret, UINT64_C(0x646f72616e646f6d),
+			UINT64_C(0x6c7967656e657261) ^ session->secret, UINT64_C(0x7465646279746573)};
 
-	hash = (hash ^ hash >> 33) * UINT64_C(0xff51afd7ed558ccd);
-	hash = (hash ^ hash >> 29 ^ session->secret) * UINT64_C(0xc4ceb9fe1a85ec53);
-	return hash ^ hash >> 32;
+	for (unsigned i = 0; i < 2; i++) {
+		v[3] ^= blocks[i];
+		sip_round(v);
+		sip_round(v);
+		v[0] ^= blocks[i];
+	}
+	v[2] ^= 0xff;
+	for (unsigned i = 0; i < 4; i++)
+		sip_round(v);
+	return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
 /* A result in memory of our own goes to where the caller can read it: for good, or until its next call. */
@@ -376,7 +455,8 @@ static int send_copy(struct served *served, const struct vmrpc_pass *pass, const
 	struct vmrpc__session *session = served->session;
 	struct vmrpc__channel *channel = served->channel;
 	struct vmrpc__copied copied = {0};
-	const size_t room = VMRPC__SPILL_SIZE - channel->spill_used;
+	const size_t used = (channel->spill_used + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+	const size_t room = VMRPC__SPILL_SIZE - used;
 	unsigned char *at;
 	uint64_t from;
 	int r = vmrpc__measure(&served->view, pass, address, UINT64_MAX >> 1, &from, &copied.size);
@@ -391,9 +471,10 @@ static int send_copy(struct served *served, const struct vmrpc_pass *pass, const
 		*ret_word = vmrpc__to_word(session, at);
 		return 0;
 	}
-	copied.identity = identity_of(session, address);
+	if (pass->lifetime == VMRPC_LIVES_FOR_EVER)
+		copied.identity = identity_of(session, address);
 	if (sizeof copied <= room && copied.size <= room - sizeof copied)
-		at = channel->spill + channel->spill_used; /* nothing else comes there before the next message */
+		at = channel->spill + used; /* nothing else comes there before the next message */
 	else
 		at = vmrpc__arena_malloc(session->arena, sizeof copied + copied.size);
 	if (!at)
@@ -466,9 +547,9 @@ static void free_staged(struct served *served)
 
 		if (field >= method->n_params || pass->kind == VMRPC_PASS_HANDLE || !served->words[field])
 			continue;
-		vmrpc_free((void *)((uintptr_t)(served->session->region.base +
-						vmrpc__word_offset(served->session, served->words[field])) &
-				    ~(uintptr_t)(ALIGNMENT - 1)));
+		vmrpc__arena_give_up(served->session->arena,
+				     (size_t)(served->pieces[field].shared - served->session->region.base) &
+					     ~(size_t)(ALIGNMENT - 1));
 	}
 }
 
@@ -498,8 +579,8 @@ int vmrpc__pass_serve(struct vmrpc__channel *channel, const struct vmrpc_method 
 	served.frame = frame;
 	served.pieces = n <= MANY ? few : malloc(n * sizeof few[0]);
 	served.words = n <= MANY ? few_words : malloc(n * sizeof few_words[0]);
-	served.handle = 0;
 	served.view = (struct vmrpc__view){frame, served.pieces, method->frame};
+	served.held = NULL;
 	served.far = NULL;
 	served.nearby_used = 0;
 	if (!served.pieces || !served.words) {
@@ -511,12 +592,13 @@ int vmrpc__pass_serve(struct vmrpc__channel *channel, const struct vmrpc_method 
 	r = take_in(&served);
 	if (r == 0) {
 		r = run(arg);
+		handles_closed(&served, true);
 		if (r == 0)
 			r = give_back(&served);
-		handles_done(&served, true);
 	} else {
-		handles_done(&served, false);
+		handles_closed(&served, false);
 	}
+	handles_done(&served);
 	for (uint32_t i = 0; i < method->n_passes && r == 0; i++)
 		if (method->passes[i] >= method->n_params)
 			set_result(&served, method->passes[i]);

@@ -115,18 +115,17 @@ static int measure(struct passing *passing, uint32_t field, const struct vmrpc_p
 		return refuse(passing, field, r);
 	piece->mine = address + piece->from;
 	if (vmrpc__in_region(passing->session, piece->mine)) {
-		if (pass->each) /* what travels has other words in it */
-			passing->stage_size += staged_size(piece);
-		else
+		if (!pass->each) { /* else what travels has other words in it */
 			piece->shared = piece->mine;
-		return 0;
-	}
-	if (pass->kind == VMRPC_PASS_SHARED)
+			return 0;
+		}
+	} else if (pass->kind == VMRPC_PASS_SHARED) {
 		return vmrpc__fail(
 			EFAULT,
 			"%s.%s: '%s' travels as it is, so it has to lie in memory from vmrpc_malloc() or on an "
 			"RPC stack",
 			passing->session->service->name, passing->method->name, slot->name);
+	}
 	if (__builtin_add_overflow(passing->stage_size, staged_size(piece), &passing->stage_size))
 		return refuse(passing, field, -EMSGSIZE);
 	return 0;
@@ -145,6 +144,9 @@ static int handles_in(struct passing *passing, const struct vmrpc_pass *each, un
 			if (!(word & VMRPC__HANDLE))
 				return vmrpc__fail(EBADF, "%s.%s: an element is no handle that came from there",
 						   passing->session->service->name, passing->method->name);
+		} else if (each->flags & VMRPC_PASS_NONNULL) {
+			return vmrpc__fail(EINVAL, "%s.%s: an element is NULL", passing->session->service->name,
+					   passing->method->name);
 		}
 		memcpy(to + i, &word, sizeof word);
 	}
@@ -322,11 +324,32 @@ static int bad_result(const struct passing *passing)
 			   passing->session->service->name, passing->method->name);
 }
 
+static bool is_string(const struct vmrpc_pass *pass)
+{
+	return pass->extent == VMRPC_EXTENT_STRING || pass->extent == VMRPC_EXTENT_STRING_MAX ||
+	       pass->extent == VMRPC_EXTENT_STRING_OUT;
+}
+
+/* The zero at the end of a string, which the peer may have taken away while it was copied. */
+static void terminate(const struct vmrpc_pass *pass, unsigned char *mine, uint64_t size)
+{
+	if (is_string(pass) && size >= pass->size)
+		memset(mine + size - pass->size, 0, pass->size);
+}
+
+/* The same for one that may fill all its room, and have none. */
+static bool fills_room(const struct passing *passing, const struct vmrpc_pass *pass, uint64_t size)
+{
+	int64_t max;
+
+	return pass->extent == VMRPC_EXTENT_STRING_MAX && vmrpc__evaluate(&passing->view, pass->before, &max) == 0 &&
+	       max >= 0 && size / pass->size >= (uint64_t)max;
+}
+
 /* A result's bytes become the caller's, for as long as was promised. */
 static int adopt(struct passing *passing, const struct vmrpc_pass *pass, const unsigned char *bytes, uint64_t size,
 		 uint64_t identity, uint64_t *ret_value)
 {
-	const size_t element = pass->extent == VMRPC_EXTENT_STRING ? pass->size : 0;
 	unsigned char *mine;
 
 	if (pass->lifetime == VMRPC_LIVES_UNTIL_NEXT_CALL)
@@ -338,71 +361,120 @@ static int adopt(struct passing *passing, const struct vmrpc_pass *pass, const u
 	if (!mine)
 		return vmrpc__fail(ENOMEM, "%s.%s: no memory for the result, of %llu bytes",
 				   passing->session->service->name, passing->method->name, (unsigned long long)size);
-	if (element) /* whatever the peer did to it meanwhile */
-		memset(mine + size - element, 0, element);
+	if (!fills_room(passing, pass, size))
+		terminate(pass, mine, size);
 	*ret_value = (uint64_t)(uintptr_t)mine;
 	return 0;
+}
+
+/* Whole elements, of which at least the zero; or no more than there may be. */
+static bool copied_string_is_good(const struct passing *passing, const struct vmrpc_pass *pass, uint64_t size)
+{
+	int64_t max;
+
+	if (size % pass->size)
+		return false;
+	if (pass->extent != VMRPC_EXTENT_STRING_MAX)
+		return size >= pass->size;
+	return vmrpc__evaluate(&passing->view, pass->before, &max) == 0 && max >= 0 &&
+	       size / pass->size <= (uint64_t)max && (size > 0 || max == 0);
 }
 
 static int copied_result(struct passing *passing, const struct vmrpc_pass *pass, uint64_t offset, uint64_t *ret_value)
 {
 	struct vmrpc__session *session = passing->session;
 	const uint64_t lent = vmrpc__lent(session, offset);
-	const struct vmrpc__copied *copied = (const void *)(session->region.base + offset);
+	const struct vmrpc__copied *copied = (const void *)vmrpc__at(session, offset);
 	uint64_t size, from, expected;
 	const unsigned char *bytes;
 	int r;
 
-	if (lent < sizeof *copied || offset % ALIGNMENT)
+	if (lent < sizeof *copied || offset % ALIGNMENT || pass->kind != VMRPC_PASS_DATA ||
+	    pass->lifetime == VMRPC_LIVES_UNTIL_VMRPC_FREE)
 		return bad_result(passing);
 	size = __atomic_load_n(&copied->size, __ATOMIC_RELAXED);
-	if (size > lent - sizeof *copied || (pass->extent == VMRPC_EXTENT_STRING && size < pass->size))
+	if (size > lent - sizeof *copied)
 		return bad_result(passing);
 	bytes = (const unsigned char *)(copied + 1);
-	if (pass->extent != VMRPC_EXTENT_STRING && pass->extent != VMRPC_EXTENT_STRING_MAX) {
+	if (is_string(pass)) {
+		/* Its own bytes are not looked at: they may change. */
+		r = copied_string_is_good(passing, pass, size) ? 0 : -EPROTO;
+		expected = size;
+	} else {
 		r = vmrpc__measure(&passing->view, pass, bytes, UINT64_MAX >> 1, &from, &expected);
-		if (r < 0 || expected != size)
-			return bad_result(passing);
 	}
+	if (r < 0 || expected != size)
+		return bad_result(passing);
 	r = adopt(passing, pass, bytes, size, __atomic_load_n(&copied->identity, __ATOMIC_RELAXED), ret_value);
 	if (offset >= session->layout.client_heap.offset)
-		vmrpc_free((void *)(session->region.base + offset));
+		vmrpc__arena_give_up(session->arena, offset);
 	return r;
+}
+
+/* Neither an argument nor a copy. */
+static int result_in_region(struct passing *passing, const struct vmrpc_pass *pass, uint64_t offset,
+			    uint64_t *ret_value)
+{
+	struct vmrpc__session *session = passing->session;
+	const uint64_t lent = vmrpc__lent(session, offset);
+	unsigned char *address = vmrpc__at(session, offset);
+	uint64_t from, size = 0;
+	int r;
+
+	if (!lent || (!session->trust && pass->align > 1 && offset % pass->align))
+		return bad_result(passing);
+	if (!session->trust || pass->lifetime == VMRPC_LIVES_UNTIL_FREE) {
+		r = vmrpc__measure(&passing->view, pass, address, lent, &from, &size);
+		if (r < 0)
+			return bad_result(passing);
+	}
+	if (pass->lifetime == VMRPC_LIVES_UNTIL_FREE) {
+		r = adopt(passing, pass, address, size, 0, ret_value);
+		vmrpc__arena_give_up(session->arena, offset);
+		return r;
+	}
+	/* What the peer could change at any time, and need not stay. */
+	if (!session->trust && pass->lifetime != VMRPC_LIVES_UNTIL_VMRPC_FREE && pass->kind == VMRPC_PASS_DATA)
+		return adopt(passing, pass, address, size, offset, ret_value);
+	*ret_value = (uint64_t)(uintptr_t)address;
+	return 0;
+}
+
+/* Whether a result that points into an argument points to as much as it should, for the caller to keep. */
+static bool is_good_result(const struct passing *passing, const struct vmrpc_pass *pass,
+			   const struct vmrpc__piece *piece, const unsigned char *address)
+{
+	const uint64_t distance = (uintptr_t)address - (uintptr_t)piece->shared;
+	uint64_t from, size;
+
+	return pass->lifetime != VMRPC_LIVES_UNTIL_FREE && pass->lifetime != VMRPC_LIVES_UNTIL_VMRPC_FREE &&
+	       vmrpc__measure(&passing->view, pass, piece->mine + distance, piece->size - distance, &from, &size) == 0;
 }
 
 static int result_back(struct passing *passing, const struct vmrpc_pass *pass, uint64_t word, uint64_t *ret_value)
 {
 	struct vmrpc__session *session = passing->session;
+	const uint64_t offset = vmrpc__word_offset(session, word);
 	const struct vmrpc__piece *piece;
 	unsigned char *address;
-	uint64_t from, size, lent;
-	int r;
 
 	*ret_value = 0;
 	if (!word)
 		return 0;
 	if (word & VMRPC__COPIED)
 		return copied_result(passing, pass, word & ~VMRPC__COPIED, ret_value);
-	address = session->region.base + vmrpc__word_offset(session, word);
+	address = vmrpc__at(session, offset);
 	piece = piece_at(passing, address);
-	if (piece) {
-		*ret_value = (uint64_t)(uintptr_t)(piece->mine + (address - piece->shared));
-		return 0;
-	}
-	lent = vmrpc__lent(session, vmrpc__word_offset(session, word));
-	if (!lent)
-		return bad_result(passing);
-	if (pass->kind == VMRPC_PASS_DATA && (!session->trust || pass->lifetime == VMRPC_LIVES_UNTIL_FREE)) {
-		r = vmrpc__measure(&passing->view, pass, address, lent, &from, &size);
-		if (r < 0)
+	if (!session->trust && pass->kind == VMRPC_PASS_INTO) {
+		piece = &passing->pieces[pass->into];
+		if (!piece->mine || (uintptr_t)address - (uintptr_t)piece->shared > piece->size)
 			return bad_result(passing);
-		if (pass->lifetime == VMRPC_LIVES_UNTIL_FREE) {
-			r = adopt(passing, pass, address, size, 0, ret_value);
-			vmrpc_free(address);
-			return r;
-		}
 	}
-	*ret_value = (uint64_t)(uintptr_t)address;
+	if (!piece)
+		return result_in_region(passing, pass, offset, ret_value);
+	if (!session->trust && pass->kind != VMRPC_PASS_INTO && !is_good_result(passing, pass, piece, address))
+		return bad_result(passing);
+	*ret_value = (uint64_t)(uintptr_t)(piece->mine + (address - piece->shared));
 	return 0;
 }
 
@@ -420,6 +492,8 @@ static int out_back(struct passing *passing, uint32_t field)
 	if (pass->each)
 		return handles_back(passing, pass->each, piece->mine, piece->shared, size);
 	memcpy(piece->mine, piece->shared, size);
+	if (!passing->session->trust && !fills_room(passing, pass, size))
+		terminate(pass, piece->mine, size);
 	return 0;
 }
 
@@ -563,7 +637,7 @@ static int stage_alone(struct passing *passing, uint32_t field, const struct vmr
 int vmrpc__pass_post(struct vmrpc__channel *channel, uint32_t number, const struct vmrpc_method *method, void *frame,
 		     int64_t timeout_ms)
 {
-	struct vmrpc__piece pieces[VMRPC__CELL_WORDS] = {{0}}; /* a frame that fits the ring has no more */
+	struct vmrpc__piece pieces[VMRPC__CELL_WORDS * 8]; /* a frame that fits the ring has no more fields */
 	uint64_t words[VMRPC__CELL_WORDS];
 	struct passing passing = {
 		.channel = channel,
@@ -576,6 +650,7 @@ int vmrpc__pass_post(struct vmrpc__channel *channel, uint32_t number, const stru
 	};
 	int r = 0;
 
+	memset(pieces, 0, method->frame->n_fields * sizeof pieces[0]);
 	memcpy(words, frame, method->frame_size);
 	for (uint32_t i = 0; i < method->n_passes && r == 0; i++) {
 		const uint32_t field = method->passes[i];

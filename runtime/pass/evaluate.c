@@ -37,9 +37,12 @@ static int64_t load(const unsigned char *at, int width)
 	}
 }
 
+/* As many bytes as load() reads. */
 static int width_size(int width)
 {
-	return width < 0 ? -width : width;
+	const int size = width < 0 ? -width : width;
+
+	return size == 1 || size == 2 || size == 4 ? size : 8;
 }
 
 /* Where the pointer in a field points to on this side, and how much of that may be read. */
@@ -68,14 +71,22 @@ static int add_up(const unsigned char *at, uint64_t size, int width, int64_t n, 
 	return 0;
 }
 
+static bool is_zero(const unsigned char *at, unsigned size)
+{
+	for (unsigned i = 0; i < size; i++)
+		if (at[i])
+			return false;
+	return true;
+}
+
 static int64_t string_length(const unsigned char *at, uint64_t size, unsigned width)
 {
-	static const unsigned char zero[8];
+	const uint64_t max = size / (width ? width : 1);
 	uint64_t n = 0;
 
 	if (width <= 1)
 		return (int64_t)strnlen((const char *)at, size > INT64_MAX ? INT64_MAX : size);
-	while ((n + 1) * width <= size && memcmp(at + n * width, zero, width) != 0)
+	while (n < max && !is_zero(at + n * width, width))
 		n++;
 	return (int64_t)n;
 }
@@ -203,7 +214,7 @@ int vmrpc__evaluate(const struct vmrpc__view *view, const int64_t *code, int64_t
 		const int width = (int8_t)(word >> 8);
 		const int32_t offset = (int32_t)(word >> 32);
 
-		if (n == VMRPC_STACK_MAX)
+		if (n == VMRPC_STACK_MAX && (op == VMRPC_OP_CONST || op == VMRPC_OP_FIELD || op == VMRPC_OP_STRLEN))
 			return -EINVAL;
 		switch (op) {
 		case VMRPC_OP_END:
@@ -310,9 +321,8 @@ static int measure_range(const struct vmrpc__view *view, const struct vmrpc_pass
 	if (r < 0)
 		return r;
 	if (pass->extent == VMRPC_EXTENT_RANGE_TO) {
-		from -= (int64_t)(uintptr_t)address;
-		to -= (int64_t)(uintptr_t)address;
-		if (from < 0 || to < from)
+		if (__builtin_sub_overflow(from, (int64_t)(uintptr_t)address, &from) ||
+		    __builtin_sub_overflow(to, (int64_t)(uintptr_t)address, &to) || from < 0 || to < from)
 			return -EINVAL;
 		*ret_from = (uint64_t)from;
 		*ret_size = (uint64_t)(to - from);

@@ -12,9 +12,11 @@ struct handle {
 	const struct vmrpc_handle_type *type;
 	void (*close)(void *object);
 	uint32_t generation;
-	uint32_t uses;	 /* calls that work with it now */
-	uint32_t parent; /* one more than the index of the handle it goes with; 0: none */
-	uint32_t next;	 /* in its chain by object, or among the free ones; one more than the index */
+	uint32_t uses; /* calls that work with it now, or with what lives with it */
+	/* One more than the index of another; 0: none. */
+	uint32_t parent;		/* the handle it goes with */
+	uint32_t child, sibling, elder; /* those that go with it; with the same one, after and before it */
+	uint32_t next;			/* in its chain by object, or among the free ones */
 	uint64_t serial;
 	bool borrowed, closing;
 };
@@ -103,20 +105,40 @@ static void unlink_handle(struct vmrpc__handles *table, uint32_t index)
 	*link = table->handles[index].next;
 }
 
-/* Forgets a handle, and those that live with it. */
+/* Takes a handle out of the list of those that live with the same one. */
+static void leave_parent(struct vmrpc__handles *table, const struct handle *handle)
+{
+	if (handle->elder)
+		table->handles[handle->elder - 1].sibling = handle->sibling;
+	else if (handle->parent)
+		table->handles[handle->parent - 1].child = handle->sibling;
+	if (handle->sibling)
+		table->handles[handle->sibling - 1].elder = handle->elder;
+}
+
+/* Forgets a handle, and those that live with it: however many, and however deep, without recursion. */
 static void forget(struct vmrpc__handles *table, uint32_t index)
 {
-	struct handle *handle = &table->handles[index];
+	uint32_t pending = index + 1; /* linked by sibling */
 
-	unlink_handle(table, index);
-	handle->object = NULL;
-	handle->generation++;
-	handle->closing = false;
-	handle->next = table->free;
-	table->free = index + 1;
-	for (uint32_t i = 0; i < table->n; i++)
-		if (table->handles[i].object && table->handles[i].parent == index + 1)
-			forget(table, i);
+	leave_parent(table, &table->handles[index]);
+	table->handles[index].sibling = 0;
+	while (pending) {
+		const uint32_t current = pending - 1;
+		struct handle *handle = &table->handles[current];
+
+		pending = handle->sibling;
+		for (uint32_t child = handle->child, next; child; child = next) {
+			next = table->handles[child - 1].sibling;
+			table->handles[child - 1].sibling = pending;
+			pending = child;
+		}
+		unlink_handle(table, current);
+		handle->object = NULL;
+		handle->generation++;
+		handle->next = table->free;
+		table->free = current + 1;
+	}
 }
 
 static struct handle *find(struct vmrpc__handles *table, uint64_t word)
@@ -155,6 +177,30 @@ uint64_t vmrpc__handle_widen(struct vmrpc__session *session, int64_t number)
 	return word;
 }
 
+/* The number that the object of a type has, and that is not about to end. */
+static uint32_t known(const struct vmrpc__handles *table, const void *object, const struct vmrpc_handle_type *type)
+{
+	uint32_t index = table->capacity ? table->chains[chain_of(table, object)] : 0;
+
+	for (; index; index = table->handles[index - 1].next) {
+		const struct handle *handle = &table->handles[index - 1];
+
+		if (handle->object == object && handle->type == type && !handle->closing)
+			break;
+	}
+	return index;
+}
+
+/* Whether there is another number for the same. */
+static bool other_of(const struct vmrpc__handles *table, const struct handle *handle)
+{
+	for (uint32_t i = table->chains[chain_of(table, handle->object)]; i; i = table->handles[i - 1].next)
+		if (table->handles[i - 1].object == handle->object && table->handles[i - 1].type == handle->type &&
+		    &table->handles[i - 1] != handle)
+			return true;
+	return false;
+}
+
 int vmrpc__handle_put(struct vmrpc__session *session, const struct vmrpc_pass *pass, void *object, uint64_t parent,
 		      uint64_t *ret_word)
 {
@@ -165,10 +211,7 @@ int vmrpc__handle_put(struct vmrpc__session *session, const struct vmrpc_pass *p
 	if (!table)
 		return vmrpc__fail(ENOMEM, "no memory for a handle");
 	pthread_mutex_lock(&table->lock);
-	for (index = table->capacity ? table->chains[chain_of(table, object)] : 0; index;
-	     index = table->handles[index - 1].next)
-		if (table->handles[index - 1].object == object && table->handles[index - 1].type == pass->handle)
-			break;
+	index = known(table, object, pass->handle);
 	if (index) {
 		*ret_word = word_of(table, index - 1);
 		goto out;
@@ -186,7 +229,7 @@ int vmrpc__handle_put(struct vmrpc__session *session, const struct vmrpc_pass *p
 	{
 		struct handle *handle = &table->handles[index];
 		uint32_t *chain = &table->chains[chain_of(table, object)];
-		const struct handle *owner = parent ? find(table, parent) : NULL;
+		struct handle *owner = parent ? find(table, parent) : NULL;
 
 		*handle = (struct handle){
 			.object = object,
@@ -194,16 +237,26 @@ int vmrpc__handle_put(struct vmrpc__session *session, const struct vmrpc_pass *p
 			.close = pass->close ? pass->close : pass->handle->close,
 			.generation = handle->generation,
 			.parent = owner ? (uint32_t)(owner - table->handles) + 1 : 0,
+			.sibling = owner ? owner->child : 0,
 			.next = *chain,
 			.serial = ++table->serial,
 			.borrowed = pass->flags & VMRPC_PASS_BORROWED,
 		};
 		*chain = index + 1;
+		if (handle->sibling)
+			table->handles[handle->sibling - 1].elder = index + 1;
+		if (owner)
+			owner->child = index + 1;
 		*ret_word = word_of(table, index);
 	}
 out:
 	pthread_mutex_unlock(&table->lock);
 	return r;
+}
+
+static struct handle *parent_of(struct vmrpc__handles *table, const struct handle *handle)
+{
+	return handle->parent ? &table->handles[handle->parent - 1] : NULL;
 }
 
 int vmrpc__handle_get(struct vmrpc__session *session, const struct vmrpc_handle_type *type, uint64_t word,
@@ -217,11 +270,16 @@ int vmrpc__handle_get(struct vmrpc__session *session, const struct vmrpc_handle_
 		return -ENOMEM;
 	pthread_mutex_lock(&table->lock);
 	handle = find(table, word);
-	if (handle && handle->type == type && !handle->closing) {
+	if (!handle || handle->type != type)
+		goto out;
+	for (const struct handle *each = handle; each; each = parent_of(table, each))
+		if (each->closing)
+			goto out;
+	*ret_object = handle->object;
+	for (; handle; handle = parent_of(table, handle))
 		handle->uses++;
-		*ret_object = handle->object;
-		r = 0;
-	}
+	r = 0;
+out:
 	pthread_mutex_unlock(&table->lock);
 	return r;
 }
@@ -240,7 +298,7 @@ int vmrpc__handle_close(struct vmrpc__session *session, uint64_t word)
 	 * other may find out what. */
 	if (handle && handle->uses > 1 && !session->trust) {
 		r = -EBUSY;
-	} else if (handle) {
+	} else if (handle && !handle->closing) {
 		handle->closing = true;
 		r = 0;
 	}
@@ -248,7 +306,7 @@ int vmrpc__handle_close(struct vmrpc__session *session, uint64_t word)
 	return r;
 }
 
-void vmrpc__handle_done(struct vmrpc__session *session, uint64_t word, bool closed)
+void vmrpc__handle_closed(struct vmrpc__session *session, uint64_t word, bool closed)
 {
 	struct vmrpc__handles *table = table_of(session);
 	struct handle *handle;
@@ -258,12 +316,28 @@ void vmrpc__handle_done(struct vmrpc__session *session, uint64_t word, bool clos
 	pthread_mutex_lock(&table->lock);
 	handle = find(table, word);
 	if (handle) {
-		handle->uses--;
-		if (closed)
+		handle->closing = false;
+		/* While it was closing another call may have given the object a number anew. Two would outlive each
+		 * other; the new one stays. */
+		if (closed || other_of(table, handle)) {
+			/* vmrpc__handle_done will not find it any more. */
+			for (struct handle *each = parent_of(table, handle); each; each = parent_of(table, each))
+				each->uses -= handle->uses;
 			forget(table, (uint32_t)(handle - table->handles));
-		else
-			handle->closing = false;
+		}
 	}
+	pthread_mutex_unlock(&table->lock);
+}
+
+void vmrpc__handle_done(struct vmrpc__session *session, uint64_t word)
+{
+	struct vmrpc__handles *table = table_of(session);
+
+	if (!table)
+		return;
+	pthread_mutex_lock(&table->lock);
+	for (struct handle *handle = find(table, word); handle; handle = parent_of(table, handle))
+		handle->uses--;
 	pthread_mutex_unlock(&table->lock);
 }
 

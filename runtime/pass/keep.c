@@ -57,6 +57,7 @@ struct eternal {
 };
 
 #define ETERNAL_CHAINS 256
+#define ZEROS	       16 /* behind all room, always: a string that changes under its reader still ends */
 static struct eternal *eternals[ETERNAL_CHAINS]; /* never freed: that is what was promised */
 static pthread_mutex_t eternal_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -71,10 +72,9 @@ void *vmrpc__keep_for_ever(const struct vmrpc__session *session, uint64_t identi
 	if (!kept) {
 		const size_t room = size < 64 ? 64 : size + size / 2;
 
-		kept = malloc(sizeof *kept + room);
+		kept = calloc(1, sizeof *kept + room + ZEROS);
 		if (kept) {
 			*kept = (struct eternal){*chain, session->serial, identity, room};
-			memset(kept->bytes, 0, room);
 			*chain = kept;
 		}
 	}
@@ -86,39 +86,107 @@ void *vmrpc__keep_for_ever(const struct vmrpc__session *session, uint64_t identi
 
 /* ---- objects that stand for handles ---------------------------------------------------------------------------- */
 
-struct vmrpc__object {
-	struct vmrpc__object *next;
+struct object {
+	struct object *next_by_word, *next_by_address;
 	uint64_t word;
 	_Alignas(16) unsigned char bytes[]; /* zeroed, as large as the type */
 };
 
+struct chains {
+	struct object *by_word, *by_address;
+};
+
+struct vmrpc__objects {
+	struct chains *chains; /* capacity of them, a power of two */
+	size_t n, capacity;
+};
+
+static size_t chain_of(const struct vmrpc__objects *objects, uint64_t key)
+{
+	return (size_t)(key * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (objects->capacity - 1);
+}
+
+static void link_object(struct vmrpc__objects *objects, struct object *object)
+{
+	struct object **by_word = &objects->chains[chain_of(objects, object->word)].by_word;
+	struct object **by_address = &objects->chains[chain_of(objects, (uintptr_t)object->bytes)].by_address;
+
+	object->next_by_word = *by_word;
+	*by_word = object;
+	object->next_by_address = *by_address;
+	*by_address = object;
+}
+
+/* Makes room for one more. */
+static bool grow(struct vmrpc__objects *objects)
+{
+	struct vmrpc__objects larger = {.n = objects->n, .capacity = objects->capacity ? 2 * objects->capacity : 16};
+
+	if (objects->n < objects->capacity)
+		return true;
+	larger.chains = calloc(larger.capacity, sizeof *larger.chains);
+	if (!larger.chains)
+		return objects->capacity > 0; /* slower from here on */
+	for (size_t i = 0; i < objects->capacity; i++)
+		for (struct object *object = objects->chains[i].by_word, *next; object; object = next) {
+			next = object->next_by_word;
+			link_object(&larger, object);
+		}
+	free(objects->chains);
+	*objects = larger;
+	return true;
+}
+
+static struct object *object_new(struct vmrpc *conn, size_t size, uint64_t word)
+{
+	struct object *object;
+
+	if (!conn->objects)
+		conn->objects = calloc(1, sizeof *conn->objects);
+	if (!conn->objects || !grow(conn->objects))
+		return NULL;
+	object = calloc(1, sizeof *object + size);
+	if (!object)
+		return NULL;
+	object->word = word;
+	link_object(conn->objects, object);
+	conn->objects->n++;
+	return object;
+}
+
+static struct object *object_by_word(const struct vmrpc__objects *objects, uint64_t word)
+{
+	struct object *object = objects && objects->n ? objects->chains[chain_of(objects, word)].by_word : NULL;
+
+	while (object && object->word != word)
+		object = object->next_by_word;
+	return object;
+}
+
 void *vmrpc__object_of(struct vmrpc *conn, const struct vmrpc_handle_type *type, uint64_t word)
 {
-	struct vmrpc__object *object;
+	struct object *object;
 
 	pthread_mutex_lock(&conn->objects_lock);
-	for (object = conn->objects; object && object->word != word; object = object->next)
-		;
-	if (!object) {
-		object = calloc(1, sizeof *object + type->object_size);
-		if (object) {
-			object->word = word;
-			object->next = conn->objects;
-			conn->objects = object;
-		}
-	}
+	object = object_by_word(conn->objects, word);
+	if (!object)
+		object = object_new(conn, type->object_size, word);
 	pthread_mutex_unlock(&conn->objects_lock);
 	return object ? object->bytes : NULL;
 }
 
 uint64_t vmrpc__object_word(struct vmrpc *conn, const void *address)
 {
-	struct vmrpc__object *object;
+	const struct vmrpc__objects *objects;
+	const struct object *object = NULL;
 	uint64_t word;
 
 	pthread_mutex_lock(&conn->objects_lock);
-	for (object = conn->objects; object && object->bytes != address; object = object->next)
-		;
+	objects = conn->objects;
+	if (objects && objects->n)
+		object = objects->chains[chain_of(objects, (uintptr_t)address)].by_address;
+	while (object && object->bytes != address)
+		object = object->next_by_address;
 	word = object ? object->word : 0;
 	pthread_mutex_unlock(&conn->objects_lock);
 	return word;
@@ -126,24 +194,39 @@ uint64_t vmrpc__object_word(struct vmrpc *conn, const void *address)
 
 void vmrpc__object_forget(struct vmrpc *conn, uint64_t word)
 {
-	struct vmrpc__object **link, *object;
+	struct vmrpc__objects *objects;
+	struct object *object;
 
 	pthread_mutex_lock(&conn->objects_lock);
-	for (link = &conn->objects; *link && (*link)->word != word; link = &(*link)->next)
-		;
-	object = *link;
-	if (object)
-		*link = object->next;
+	objects = conn->objects;
+	object = object_by_word(objects, word);
+	if (object) {
+		struct object **link = &objects->chains[chain_of(objects, word)].by_word;
+
+		while (*link != object)
+			link = &(*link)->next_by_word;
+		*link = object->next_by_word;
+		link = &objects->chains[chain_of(objects, (uintptr_t)object->bytes)].by_address;
+		while (*link != object)
+			link = &(*link)->next_by_address;
+		*link = object->next_by_address;
+		objects->n--;
+	}
 	pthread_mutex_unlock(&conn->objects_lock);
 	free(object);
 }
 
 void vmrpc__objects_free(struct vmrpc *conn)
 {
-	while (conn->objects) {
-		struct vmrpc__object *object = conn->objects;
+	struct vmrpc__objects *objects = conn->objects;
 
-		conn->objects = object->next;
-		free(object);
-	}
+	for (size_t i = 0; objects && i < objects->capacity; i++)
+		for (struct object *object = objects->chains[i].by_word, *next; object; object = next) {
+			next = object->next_by_word;
+			free(object);
+		}
+	if (objects)
+		free(objects->chains);
+	free(objects);
+	conn->objects = NULL;
 }

@@ -98,17 +98,19 @@ struct vmrpc__handles;
 /* The number of an object, made if need be. */
 int vmrpc__handle_put(struct vmrpc__session *session, const struct vmrpc_pass *pass, void *object, uint64_t parent,
 		      uint64_t *ret_word);
-/* The object behind a number; until vmrpc__handle_done nobody can close it. -EBADF. */
+/* The object behind a number; until vmrpc__handle_done nobody can close it, or what it lives with. -EBADF. */
 int vmrpc__handle_get(struct vmrpc__session *session, const struct vmrpc_handle_type *type, uint64_t word,
 		      void **ret_object);
-/* closes: takes it out of use for ever before the method is called. -EBUSY while others use it. */
+/* Of one that was got: nobody else can get it from here on. -EBUSY while others use it, or what lives with it. */
 int vmrpc__handle_close(struct vmrpc__session *session, uint64_t word);
 /* Numbers of 32 bits hold an index and the lower bits of a generation. -ENOMEM where the index is too large. */
 int vmrpc__handle_narrow(uint64_t word, int64_t *ret_number);
 /* The whole word for such a number; one that is no handle where it is none. */
 uint64_t vmrpc__handle_widen(struct vmrpc__session *session, int64_t number);
-/* What was closed is forgotten (closed), or in use again. */
-void vmrpc__handle_done(struct vmrpc__session *session, uint64_t word, bool closed);
+/* After vmrpc__handle_close: it is forgotten (closed), or in use by others again, and by the caller still. */
+void vmrpc__handle_closed(struct vmrpc__session *session, uint64_t word, bool closed);
+/* The caller uses it no more. */
+void vmrpc__handle_done(struct vmrpc__session *session, uint64_t word);
 
 /* ---- keep.c: caller: results that outlive their call ---------------------------------------------------------- */
 
@@ -133,6 +135,12 @@ static inline uint64_t vmrpc__to_word(const struct vmrpc__session *session, cons
 static inline uint64_t vmrpc__word_offset(const struct vmrpc__session *session, uint64_t word)
 {
 	return word - vmrpc__to_word(session, session->region.base);
+}
+
+/* Where that is for us; nothing has checked it yet, so this is no arithmetic of pointers. */
+static inline unsigned char *vmrpc__at(const struct vmrpc__session *session, uint64_t offset)
+{
+	return (unsigned char *)((uintptr_t)session->region.base + (uintptr_t)offset);
 }
 
 static inline bool vmrpc__in_region(const struct vmrpc__session *session, const void *address)
