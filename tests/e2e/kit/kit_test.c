@@ -663,8 +663,16 @@ static pid_t start_server(const char *program)
 	snprintf(address, sizeof address, "local:kit?heap=64M&%s", options);
 	pid = fork();
 	if (pid == 0) {
-		execl(program, program, address, (char *)NULL);
-		perror(program);
+		char *words[16], *emulator = strdup(getenv("VMRPC_EMULATOR") ? getenv("VMRPC_EMULATOR") : "");
+		unsigned n = 0;
+
+		for (char *word = strtok(emulator, " "); word && n < 13; word = strtok(NULL, " "))
+			words[n++] = word;
+		words[n++] = (char *)(uintptr_t)program;
+		words[n++] = address;
+		words[n] = NULL;
+		execvp(words[0], words);
+		perror(words[0]);
 		_exit(1);
 	}
 	return pid;
