@@ -62,6 +62,66 @@ const char *passing_text(const struct passing *passing, struct type *type)
 	return text.string;
 }
 
+static const char *why_not_data(const struct passing *passing, struct type *type, struct note *notes, bool is_result);
+
+static const char *why_not_field(const struct value *field)
+{
+	const struct passing *passing = field->passing;
+	struct type *type = bare_type(field->type);
+	const char *why;
+
+	while (passing && passing->kind == PASS_ARRAY && passing->each && !passing->extent) {
+		passing = passing->each;
+		type = bare_type(type->target);
+	}
+	if (!passing || passing->kind == PASS_VALUE || passing->kind == PASS_VOID)
+		return NULL;
+	if (find_note(field->notes, WORD_WHEN))
+		return "VMRPC_WHEN";
+	switch (passing->kind) {
+	case PASS_RECORD:
+		if (!type->record->has_pointers)
+			return NULL;
+		if (type->record->is_union && !find_note(field->notes, WORD_SWITCH))
+			return "a union with pointers and no VMRPC_SWITCH";
+		for (unsigned i = 0; i < type->record->n_fields; i++)
+			if ((why = why_not_field(type->record->fields[i])))
+				return why;
+		return NULL;
+	case PASS_SKIPPED:
+		return type->kind == TYPE_POINTER ? NULL : "VMRPC_SKIP on what is no pointer";
+	case PASS_HANDLE:
+		return type->kind != TYPE_POINTER ? "a handle that is a number"
+		       : passing->lifetime	  ? note_text(passing->lifetime)
+						  : NULL;
+	case PASS_DATA:
+		return passing->lifetime ? note_text(passing->lifetime)
+					 : why_not_data(passing, type, field->notes, false);
+	default:
+		return kinds[passing->kind];
+	}
+}
+
+/* Why a struct that is reached through a pointer can't be; NULL: it can. */
+static const char *why_not_record(struct record *record)
+{
+	const char *why = NULL;
+
+	if (record->why_not)
+		return *record->why_not ? record->why_not : NULL;
+	record->why_not = "";
+	if (record->is_union)
+		why = "a union with pointers";
+	for (unsigned i = 0; i < record->n_fields && !why; i++) {
+		why = why_not_field(record->fields[i]);
+		if (why)
+			why = format("field '%s' of '%s': %s", record->fields[i]->name,
+				     record->name ? record->name : "an unnamed struct", why);
+	}
+	record->why_not = why ? why : "";
+	return why;
+}
+
 /* Why data behind a pointer can't be carried; NULL: it can. */
 static const char *why_not_data(const struct passing *passing, struct type *type, struct note *notes, bool is_result)
 {
@@ -70,15 +130,30 @@ static const char *why_not_data(const struct passing *passing, struct type *type
 	const enum word lifetime = passing->lifetime ? passing->lifetime->word : N_WORDS;
 	const enum word extent = passing->extent ? passing->extent->word : N_WORDS;
 
-	if (find_note(notes, WORD_GRAPH) || find_note(notes, WORD_ONLY) || find_note(notes, WORD_UNCHECKED))
+	if (find_note(notes, WORD_ONLY) || find_note(notes, WORD_UNCHECKED))
 		return "a word about it";
 	if (each && each->kind == PASS_RECORD && bare_type(target)->kind == TYPE_RECORD &&
-	    bare_type(target)->record->has_pointers)
-		return "a struct with pointers in it";
+	    bare_type(target)->record->has_pointers) {
+		if (is_result)
+			return "a struct with pointers in it";
+		if (why_not_record(bare_type(target)->record))
+			return why_not_record(bare_type(target)->record);
+	}
+	if (each && each->kind == PASS_DATA) {
+		const struct note *words = find_note(notes, WORD_EACH);
+		const char *why;
+
+		if (is_result)
+			return "pointers behind a pointer, as a result";
+		why = why_not_data(each, target, words ? words->inner : NULL,
+				   each->direction == DIRECTION_OUT && each->lifetime);
+		if (why)
+			return why;
+	}
 	if (each && each->kind == PASS_HANDLE && bare_type(target)->kind != TYPE_POINTER)
 		return "handles that are numbers";
 	if (each && each->kind != PASS_VALUE && each->kind != PASS_VOID && each->kind != PASS_RECORD &&
-	    each->kind != PASS_HANDLE && !(each->kind == PASS_ARRAY && !each->extent))
+	    each->kind != PASS_HANDLE && each->kind != PASS_DATA && !(each->kind == PASS_ARRAY && !each->extent))
 		return kinds[each->kind];
 	if (!is_result)
 		return passing->lifetime ? note_text(passing->lifetime) : NULL;

@@ -114,6 +114,11 @@ static uint64_t element_size(struct type *type)
 
 /* ---- places ------------------------------------------------------------------------------------------------------ */
 
+static const struct record *scope_of(const struct compiler *compiler)
+{
+	return compiler->plan ? compiler->plan->scope : NULL;
+}
+
 static bool find_place(struct compiler *compiler, const struct expr *expr, struct spot *ret_place)
 {
 	struct spot place = {0};
@@ -121,8 +126,9 @@ static bool find_place(struct compiler *compiler, const struct expr *expr, struc
 
 	switch (expr->op) {
 	case EXPR_NAME:
-		place.param = find_param(compiler->function, expr->name);
-		if (!place.param)
+		place.param = scope_of(compiler) ? find_field(scope_of(compiler), expr->name, &place.offset)
+						 : find_param(compiler->function, expr->name);
+		if (!place.param || place.param->bits >= 0)
 			return false;
 		place.type = place.param->type;
 		break;
@@ -180,9 +186,15 @@ static bool find_place(struct compiler *compiler, const struct expr *expr, struc
 
 static void load(struct compiler *compiler, const struct spot *place)
 {
-	const unsigned field = field_number(compiler->function->frame, place->param);
+	const unsigned field = scope_of(compiler) ? 0 : field_number(compiler->function->frame, place->param);
 	const int width = width_of(compiler, place->type);
 
+	if (scope_of(compiler)) {
+		if (place->is_behind)
+			fail(compiler, "what a field points to");
+		add_word(compiler, format("VMRPC_CODE(FIELD, %d, 0, %llu)", width, (unsigned long long)place->offset));
+		return;
+	}
 	if (field == UINT32_MAX) {
 		fail(compiler, format("'%s', which is skipped", place->param->name));
 		return;
@@ -211,8 +223,7 @@ static void load(struct compiler *compiler, const struct spot *place)
 		need(compiler, place->param);
 }
 
-/* ---- types ---------------------------------------------------------------------------------------------------------
- */
+/* ---- types --------------------------------------------------------------------------------------------------- */
 
 static struct type a_number = {.kind = TYPE_INT, .name = "number", .size = 8, .align = 8, .is_signed = true};
 
@@ -237,8 +248,7 @@ struct type *expr_type(const struct expr *expr, const struct service *service, s
 	return &a_number;
 }
 
-/* ---- operators -----------------------------------------------------------------------------------------------------
- */
+/* ---- operators ----------------------------------------------------------------------------------------------- */
 
 static void compile_sizeof(struct compiler *compiler, const struct expr *expr)
 {
@@ -249,7 +259,7 @@ static void compile_sizeof(struct compiler *compiler, const struct expr *expr)
 
 	while (*text == '*' || *text == ' ')
 		stars += *text++ == '*';
-	param = find_param(compiler->function, text);
+	param = scope_of(compiler) ? NULL : find_param(compiler->function, text);
 	if (!param) {
 		add_constant(compiler, format("sizeof(%s)", expr->name));
 		return;
@@ -267,7 +277,9 @@ static void compile_sizeof(struct compiler *compiler, const struct expr *expr)
 static void compile_call(struct compiler *compiler, const struct expr *expr)
 {
 	const struct expr *first = expr->operands[1];
-	struct value *param = first && first->op == EXPR_NAME ? find_param(compiler->function, first->name) : NULL;
+	struct value *param = first && first->op == EXPR_NAME && !scope_of(compiler)
+				      ? find_param(compiler->function, first->name)
+				      : NULL;
 	unsigned field = param ? field_number(compiler->function->frame, param) : UINT32_MAX;
 
 	if (strcmp(expr->name, "min") == 0 || strcmp(expr->name, "max") == 0) {

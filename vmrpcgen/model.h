@@ -81,7 +81,17 @@ struct record {
 	unsigned mark;	     /* of the last walk that came by */
 	unsigned number;     /* of those that frames hold, from 1 in the order they are met */
 	unsigned described;  /* in the words of which method */
+	struct inner *inners; /* its pointers, those of structs in it included */
+	unsigned n_inners;
+	bool is_planned;
+	const char *why_not; /* carried; "" while that is asked */
 	const char *made_by; /* a function that returns a pointer to it */
+};
+
+struct inner { /* a pointer in a struct, or several behind each other */
+	struct plan *plan;
+	uint64_t offset, count;
+	struct code *condition;
 };
 
 struct enumeration {
@@ -153,6 +163,8 @@ struct service {
 	unsigned n_carried;
 	struct handle_type **handles;
 	unsigned n_handles;
+	struct record **deep; /* with pointers that are followed */
+	unsigned n_deep;
 	const char **dependencies; /* every file that was read */
 	unsigned n_dependencies;
 };
@@ -279,9 +291,13 @@ struct plan {
 	uint64_t size, align;
 	struct code *before, *after, *condition;
 	struct handle_type *handle;
-	const char *close;   /* a call with self for the handle */
-	const char *release; /* a function */
-	struct plan *each;
+	const char *close;     /* a call with self for the handle */
+	const char *release;   /* a function */
+	struct plan *each;     /* of elements that are handles */
+	struct plan *deeper;   /* of elements that are pointers to data */
+	struct record *record; /* of elements that are structs with pointers */
+	struct record *scope;  /* whose fields its expressions speak of; NULL: parameters */
+	bool graph;
 	const struct value *into, *parent;
 	struct value **needs; /* parameters whose memory expressions read */
 	unsigned n_needs;

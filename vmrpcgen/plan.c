@@ -39,8 +39,7 @@ static struct value *param_named(const struct function *function, const char *na
 	return NULL;
 }
 
-/* ---- handles
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- handles ----------------------------------------------------------------------------------------------------- */
 
 static const char *as_identifier(const char *name)
 {
@@ -101,8 +100,7 @@ static void plan_handle(const struct planner *planner, struct plan *plan, struct
 		plan->parent = param_named(planner->function, passing->lifetime->args[0]);
 }
 
-/* ---- data
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- data -------------------------------------------------------------------------------------------------------- */
 
 static bool is_pointer_expr(const struct planner *planner, const struct note *note)
 {
@@ -217,6 +215,24 @@ static void plan_data(const struct planner *planner, struct plan *plan, struct t
 	}
 	plan_extent(planner, plan, passing);
 	plan_lifetime(plan, passing);
+	plan->graph = find_note(notes, WORD_GRAPH) != NULL;
+	if (passing->each && passing->each->kind == PASS_DATA) {
+		struct note *each = find_note(notes, WORD_EACH);
+
+		plan->deeper = allocate(sizeof *plan->deeper);
+		plan->deeper->name = format("%s_each", plan->name);
+		plan->deeper->scope = plan->scope;
+		plan->deeper->nonnull = passing->each->nonnull;
+		plan_data(planner, plan->deeper, element, passing->each, each ? each->inner : NULL);
+		if (bare_type(element)->target->is_const)
+			plan->deeper->direction = DIRECTION_IN;
+		for (unsigned i = 0; i < plan->deeper->n_needs; i++)
+			APPEND(plan->needs, plan->n_needs, plan->deeper->needs[i]);
+	} else if (bare->kind == TYPE_RECORD && bare->record->has_pointers && passing->each &&
+		   passing->each->kind == PASS_RECORD) {
+		plan->record = bare->record;
+		plan_record(planner, bare->record);
+	}
 	if (passing->each && passing->each->kind == PASS_HANDLE) {
 		plan->each = allocate(sizeof *plan->each);
 		plan->each->name = format("%s_each", plan->name);
@@ -257,8 +273,7 @@ static struct plan *plan_slot(const struct planner *planner)
 	}
 }
 
-/* ---- order
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- order ------------------------------------------------------------------------------------------------------- */
 
 static void put_in_order(struct frame *frame, struct slot *slot)
 {

@@ -54,9 +54,10 @@ enum {
 	VMRPC_PASS_INTO,     /* points into what parameter into points to, or right behind that */
 	VMRPC_PASS_SHARED,   /* the address itself */
 	VMRPC_PASS_SCRATCH,  /* memory that the callee may use */
+	VMRPC_PASS_SKIP,     /* a pointer in a struct: the callee sees NULL, the caller's stays */
 };
 
-/* pass.direction; VMRPC_GOES_IN | VMRPC_GOES_OUT is both */
+/* pass.direction; VMRPC_GOES_IN | VMRPC_GOES_OUT is both, 0 that of what holds it */
 enum {
 	VMRPC_GOES_IN = 1,
 	VMRPC_GOES_OUT = 2,
@@ -93,6 +94,7 @@ enum {
 	VMRPC_PASS_CLOSES = 1 << 2,   /* the handle ends with this call, if condition holds */
 	VMRPC_PASS_BORROWED = 1 << 3, /* a handle that is never closed for its caller */
 	VMRPC_PASS_COPY = 1 << 4,     /* a private copy whatever the trust */
+	VMRPC_PASS_GRAPH = 1 << 6,    /* pointers below it may meet or go round in circles */
 	VMRPC_PASS_NUMBER = 1 << 5,   /* a handle that is a number of size bytes; 0 and less stay what they are */
 };
 
@@ -102,6 +104,15 @@ struct vmrpc_handle_type {
 	void (*close)(void *object); /* callee: what is called for those a dead client left; NULL: nothing */
 };
 
+/* A pointer, or several behind each other, inside what another pointer points to. */
+struct vmrpc_inner {
+	const struct vmrpc_pass *pass;
+	uint32_t offset; /* in the element */
+	uint32_t count;
+	const int64_t *condition;	/* of a union's member: whether it is the one that counts; NULL: it is */
+	const struct vmrpc_type *scope; /* whose fields its expressions speak of; NULL: the frame's */
+};
+
 struct vmrpc_pass {
 	uint8_t kind, direction, extent, lifetime;
 	uint32_t flags;
@@ -109,11 +120,13 @@ struct vmrpc_pass {
 	const int64_t *before, *after; /* expressions of the extent */
 	const int64_t *condition;      /* of CLOSES */
 	const struct vmrpc_handle_type *handle;
-	void (*close)(void *object);   /* callee: of handles made here, instead of their type's */
-	void (*release)(void *memory); /* callee: frees a result once it is on its way to the caller */
-	const struct vmrpc_pass *each; /* of elements that are more than their bits */
-	uint32_t into;		       /* the field it points into */
-	uint32_t parent;	       /* of a handle: one more than the field whose handle it lives with; 0: none */
+	void (*close)(void *object);	 /* callee: of handles made here, instead of their type's */
+	void (*release)(void *memory);	 /* callee: frees a result once it is on its way to the caller */
+	const struct vmrpc_pass *each;	 /* of elements that are handles */
+	const struct vmrpc_inner *inner; /* of elements that hold pointers to more data */
+	uint32_t n_inner;
+	uint32_t into;	 /* the field it points into */
+	uint32_t parent; /* of a handle: one more than the field whose handle it lives with; 0: none */
 };
 
 /* ---- expressions: a stack of 64-bit numbers with sign, every step checked for overflow --------------------------- */

@@ -3,68 +3,43 @@
  *
  * Between sides that trust each other an address is translated and that is all: the caller has put everything where it
  * may be used in place. */
-#include "pass.h"
+#include "callee.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define ALIGNMENT 16u
-#define MANY	  12u /* fields; methods with more take memory from malloc */
-#define NEARBY	  1024u
-
-struct far_block { /* private memory beyond what lies nearby */
-	struct far_block *next;
-	_Alignas(ALIGNMENT) unsigned char bytes[];
-};
-
-struct held { /* handles of one array, which are in use until the call is done */
-	struct held *next;
-	uint64_t n;
-	uint64_t words[];
-};
-
-struct served {
-	struct vmrpc__channel *channel;
-	struct vmrpc__session *session;
-	const struct vmrpc_method *method;
-	unsigned char *frame;
-	struct vmrpc__piece *pieces;
-	uint64_t *words; /* by field: a handle that came, something staged, or a result as it goes */
-	struct vmrpc__view view;
-	struct held *held;
-	struct far_block *far;
-	size_t nearby_used;
-	_Alignas(ALIGNMENT) unsigned char nearby[NEARBY];
-};
-
-static bool is_string(const struct vmrpc_pass *pass)
-{
-	return pass->extent == VMRPC_EXTENT_STRING || pass->extent == VMRPC_EXTENT_STRING_MAX;
-}
+#define MANY 12u /* fields; methods with more take memory from malloc */
 
 /* ---- private memory --------------------------------------------------------------------------------------------- */
 
-static void *take_memory(struct served *served, uint64_t size)
+void *vmrpc__take_memory(struct served *served, uint64_t size)
 {
 	const size_t need = (size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
-	struct far_block *far;
+	struct far_block *far = served->far;
 
 	if (need <= NEARBY - served->nearby_used) {
 		served->nearby_used += need;
 		return served->nearby + served->nearby_used - need;
 	}
-	far = malloc(sizeof *far + need);
-	if (!far)
-		return NULL;
-	far->next = served->far;
-	served->far = far;
-	return far->bytes;
+	if (!far || need > far->room - far->used) {
+		const size_t room = need > FAR / 4 ? need : FAR;
+
+		far = malloc(sizeof *far + room);
+		if (!far)
+			return NULL;
+		far->room = room;
+		far->used = 0;
+		far->next = served->far;
+		served->far = far;
+	}
+	far->used += need;
+	return far->bytes + far->used - need;
 }
 
-static unsigned char *private_copy(struct served *served, const unsigned char *shared, uint64_t size)
+unsigned char *vmrpc__private_copy(struct served *served, const unsigned char *shared, uint64_t size)
 {
 	const size_t skew = (uintptr_t)shared % ALIGNMENT;
-	unsigned char *block = take_memory(served, skew + size);
+	unsigned char *block = vmrpc__take_memory(served, skew + size);
 
 	if (!block)
 		return NULL;
@@ -159,7 +134,7 @@ static void handles_done(struct served *served)
 /* Elements that are handles become objects, in the private copy. */
 static int elements_in(struct served *served, const struct vmrpc_pass *each, unsigned char *memory, uint64_t size)
 {
-	struct held *held = take_memory(served, sizeof *held + size);
+	struct held *held = vmrpc__take_memory(served, sizeof *held + size);
 
 	if (!held)
 		return -ENOMEM;
@@ -185,12 +160,23 @@ static int elements_in(struct served *served, const struct vmrpc_pass *each, uns
 	return 0;
 }
 
-/* A private copy, which nobody changes any more. */
-static int take_private(struct served *served, const struct vmrpc_pass *pass, struct vmrpc__piece *piece)
+int vmrpc__terminate(const struct vmrpc__view *view, const struct vmrpc_pass *pass, unsigned char *copy, uint64_t size)
 {
 	int64_t max = INT64_MAX;
 
-	piece->mine = private_copy(served, piece->shared, piece->size);
+	if (!is_string(pass) || size < pass->size)
+		return 0;
+	if (pass->extent == VMRPC_EXTENT_STRING_MAX && vmrpc__evaluate(view, pass->before, &max) < 0)
+		return -EINVAL;
+	if (max > 0 && size / pass->size < (uint64_t)max) /* the zero that ended it may have gone since */
+		memset(copy + size - pass->size, 0, pass->size);
+	return 0;
+}
+
+/* A private copy, which nobody changes any more. */
+static int take_private(struct served *served, const struct vmrpc_pass *pass, struct vmrpc__piece *piece)
+{
+	piece->mine = vmrpc__private_copy(served, piece->shared, piece->size);
 	if (!piece->mine)
 		return -ENOMEM;
 	if (pass->each) {
@@ -199,13 +185,7 @@ static int take_private(struct served *served, const struct vmrpc_pass *pass, st
 		memset(piece->mine, 0, piece->size);
 		return 0;
 	}
-	if (!is_string(pass) || piece->size < pass->size)
-		return 0;
-	if (pass->extent == VMRPC_EXTENT_STRING_MAX && vmrpc__evaluate(&served->view, pass->before, &max) < 0)
-		return -EINVAL;
-	if (max > 0 && piece->size / pass->size < (uint64_t)max) /* the zero that ended it may have gone since */
-		memset(piece->mine + piece->size - pass->size, 0, pass->size);
-	return 0;
+	return vmrpc__terminate(&served->view, pass, piece->mine, piece->size);
 }
 
 static int check_offset(const struct served *served, const struct vmrpc_pass *pass, uint64_t offset, uint64_t *ret_lent)
@@ -219,8 +199,8 @@ static int check_offset(const struct served *served, const struct vmrpc_pass *pa
 	return 0;
 }
 
-/* Looks at what a client that is not believed says, or what is changed on its way: where it lies, and how much. */
-static int check_data(struct served *served, const struct vmrpc_pass *pass, uint64_t word, struct vmrpc__piece *piece)
+int vmrpc__check_data(struct served *served, const struct vmrpc__view *view, const struct vmrpc_pass *pass,
+		      uint64_t word, struct vmrpc__piece *piece)
 {
 	const uint64_t offset = vmrpc__word_offset(served->session, word);
 	const bool is_range = pass->extent == VMRPC_EXTENT_RANGE || pass->extent == VMRPC_EXTENT_RANGE_TO;
@@ -232,7 +212,7 @@ static int check_data(struct served *served, const struct vmrpc_pass *pass, uint
 	if (!is_range)
 		r = check_offset(served, pass, offset, &lent);
 	if (r == 0)
-		r = vmrpc__measure(&served->view, pass,
+		r = vmrpc__measure(view, pass,
 				   by_address ? (const unsigned char *)(uintptr_t)word
 					      : vmrpc__at(served->session, offset),
 				   lent, &piece->from, &piece->size);
@@ -261,13 +241,16 @@ static int data_in(struct served *served, uint32_t field)
 		word &= ~VMRPC__STAGED;
 	}
 	piece.shared = piece.mine = vmrpc__at(session, vmrpc__word_offset(session, word));
-	if (!session->trust || pass->each || pass->flags & VMRPC_PASS_COPY || staged) {
-		r = check_data(served, pass, word, &piece);
+	if (!session->trust || pass->each || (pass->n_inner && session->offset) || pass->flags & VMRPC_PASS_COPY ||
+	    staged) {
+		r = vmrpc__check_data(served, &served->view, pass, word, &piece);
 		if (r < 0)
 			return r;
 		served->words[field] = staged; /* from here on free_staged() frees it */
 		served->pieces[field] = piece;
-		if (pass->flags & (VMRPC_PASS_SNAPSHOT | VMRPC_PASS_COPY) || pass->each)
+		if (pass->n_inner)
+			r = vmrpc__deep_take(served, pass, &piece);
+		else if (pass->flags & (VMRPC_PASS_SNAPSHOT | VMRPC_PASS_COPY) || pass->each)
 			r = take_private(served, pass, &piece);
 	}
 	if (r < 0)
@@ -324,8 +307,7 @@ static int take_in(struct served *served)
 	return first;
 }
 
-/* ---- and back -----------------------------------------------------------------------------------------------------
- */
+/* ---- and back ------------------------------------------------------------------------------------------------ */
 
 static uint64_t parent_of(const struct served *served, const struct vmrpc_pass *pass)
 {
@@ -391,6 +373,10 @@ static int outs_back(struct served *served)
 
 		if (field >= method->n_params || piece->mine == piece->shared || !(pass->direction & VMRPC_GOES_OUT))
 			continue;
+		if (pass->n_inner) {
+			r = vmrpc__deep_give(served, piece);
+			continue;
+		}
 		size = vmrpc__measure_after(&served->view, pass, piece->mine, piece->size);
 		if (pass->each)
 			r = elements_back(served, pass->each, piece->shared, piece->mine, size);
@@ -502,12 +488,31 @@ static int result_back(struct served *served, const struct vmrpc_pass *pass, uns
 		*ret_word = vmrpc__to_word(served->session, piece->shared + (address - piece->mine));
 		return 0;
 	}
-	if (pass->kind != VMRPC_PASS_DATA) /* INTO, SHARED: it has to */
+	if (pass->kind != VMRPC_PASS_DATA || !pass->lifetime) /* INTO, SHARED: it has to; and who would free a copy? */
 		return -EFAULT;
 	r = send_copy(served, pass, address, ret_word);
 	if (pass->release)
 		pass->release(address);
 	return r;
+}
+
+int vmrpc__word_back(struct served *served, const struct vmrpc_pass *pass, unsigned char *address, uint64_t *ret_word)
+{
+	return pass->kind == VMRPC_PASS_HANDLE ? handle_back(served, pass, address, ret_word)
+					       : result_back(served, pass, address, ret_word);
+}
+
+int vmrpc__hold_handle(struct served *served, const struct vmrpc_pass *pass, uint64_t word, void **ret_object)
+{
+	struct held *held = vmrpc__take_memory(served, sizeof *held + sizeof word);
+	int r = held ? vmrpc__handle_get(served->session, pass->handle, word, ret_object) : -ENOMEM;
+
+	if (r < 0)
+		return r;
+	*held = (struct held){.next = served->held, .n = 1};
+	held->words[0] = word;
+	served->held = held;
+	return 0;
 }
 
 static int give_back(struct served *served)
@@ -582,6 +587,7 @@ int vmrpc__pass_serve(struct vmrpc__channel *channel, const struct vmrpc_method 
 	served.view = (struct vmrpc__view){frame, served.pieces, method->frame};
 	served.held = NULL;
 	served.far = NULL;
+	served.nodes = (struct vmrpc__nodes){0};
 	served.nearby_used = 0;
 	if (!served.pieces || !served.words) {
 		r = -ENOMEM;
@@ -605,6 +611,7 @@ int vmrpc__pass_serve(struct vmrpc__channel *channel, const struct vmrpc_method 
 	if (method->flags & VMRPC_METHOD_ASYNC)
 		free_staged(&served);
 	free_private(&served);
+	vmrpc__nodes_free(&served.nodes);
 out:
 	if (served.pieces != few)
 		free(served.pieces);

@@ -25,6 +25,7 @@ struct passing {
 	size_t stage_size;
 	bool in_spill;
 	uint64_t handle; /* the first that went in */
+	struct vmrpc__deep deep;
 };
 
 static const char *name_of(const struct passing *passing, uint32_t field)
@@ -53,6 +54,31 @@ static int refuse(const struct passing *passing, uint32_t field, int error)
 				   service, method, name);
 	default:
 		return vmrpc__fail(-error, "%s.%s: '%s': %s", service, method, name, strerror(-error));
+	}
+}
+
+/* The same where it is not the argument itself. */
+static int refuse_deeper(const struct passing *passing, uint32_t field, int error)
+{
+	const char *service = passing->session->service->name, *method = passing->method->name;
+	const char *name = name_of(passing, field);
+
+	switch (error) {
+	case -EINVAL:
+		return vmrpc__fail(EINVAL,
+				   "%s.%s: below '%s' is a NULL that must be none, or a length less than nothing",
+				   service, method, name);
+	case -EBADF:
+		return vmrpc__fail(EBADF, "%s.%s: below '%s' is no handle that came from there", service, method, name);
+	case -ENOBUFS:
+		return vmrpc__fail(
+			ENOMEM,
+			"%s.%s: the heap is too full for all that '%s' leads to; connect with a larger heap=, or "
+			"call vmrpc_heap_setup()",
+			service, method, name);
+	default:
+		return vmrpc__fail(-error, "%s.%s: what '%s' leads to can't be measured: %s", service, method, name,
+				   strerror(-error));
 	}
 }
 
@@ -114,6 +140,10 @@ static int measure(struct passing *passing, uint32_t field, const struct vmrpc_p
 	if (r < 0)
 		return refuse(passing, field, r);
 	piece->mine = address + piece->from;
+	if (pass->n_inner) {
+		r = vmrpc__deep_in(&passing->deep, pass, piece);
+		return r < 0 ? refuse_deeper(passing, field, r) : 0;
+	}
 	if (vmrpc__in_region(passing->session, piece->mine)) {
 		if (!pass->each) { /* else what travels has other words in it */
 			piece->shared = piece->mine;
@@ -478,6 +508,14 @@ static int result_back(struct passing *passing, const struct vmrpc_pass *pass, u
 	return 0;
 }
 
+static int adopt_deeper(void *arg, const struct vmrpc_pass *pass, uint64_t word, uint64_t *ret_value)
+{
+	struct passing *passing = arg;
+
+	return pass->kind == VMRPC_PASS_HANDLE ? handle_back(passing, pass, word, ret_value)
+					       : result_back(passing, pass, word, ret_value);
+}
+
 /* Copies an out to where the caller wants it. */
 static int out_back(struct passing *passing, uint32_t field)
 {
@@ -488,6 +526,8 @@ static int out_back(struct passing *passing, uint32_t field)
 	if (!piece->mine || piece->mine == piece->shared || pass->kind == VMRPC_PASS_SCRATCH ||
 	    !(pass->direction & VMRPC_GOES_OUT))
 		return 0;
+	if (pass->n_inner)
+		return vmrpc__deep_back(&passing->deep, piece);
 	size = vmrpc__measure_after(&passing->view, pass, piece->shared, piece->size);
 	if (pass->each)
 		return handles_back(passing, pass->each, piece->mine, piece->shared, size);
@@ -577,11 +617,16 @@ int vmrpc__pass_call(struct vmrpc__channel *channel, uint32_t number, const stru
 		goto out;
 	}
 	passing.view = (struct vmrpc__view){frame, passing.pieces, method->frame};
+	passing.deep.session = passing.session;
+	passing.deep.view = &passing.view;
+	passing.deep.adopt = adopt_deeper;
+	passing.deep.arg = &passing;
 	memset(passing.pieces, 0, n * sizeof few[0]);
 	memcpy(passing.words, frame, method->frame_size);
 	r = prepare(&passing);
 	if (r < 0) {
 		leave_stage(&passing);
+		vmrpc__deep_end(&passing.deep, true);
 		vmrpc__self->refused = true;
 		goto out;
 	}
@@ -597,8 +642,11 @@ int vmrpc__pass_call(struct vmrpc__channel *channel, uint32_t number, const stru
 		if (!passing.in_spill && atomic_load_explicit(&passing.session->ended, memory_order_relaxed))
 			leave_stage(&passing);
 		passing.stage = NULL;
+		vmrpc__deep_end(&passing.deep,
+				atomic_load_explicit(&passing.session->ended, memory_order_relaxed) != 0);
 	}
 	leave_stage(&passing);
+	vmrpc__deep_end(&passing.deep, true);
 out:
 	if (passing.words != small)
 		free(passing.words);

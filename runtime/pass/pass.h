@@ -28,6 +28,8 @@ struct vmrpc__piece {
 	unsigned char *shared; /* in the region, our own address */
 	uint64_t size;	       /* bytes from mine on that count before the call; UINT64_MAX: not looked at */
 	uint64_t from;	       /* of a range: the bytes before, which are not looked at */
+	uint32_t root;	       /* of deeper data: one more than its first node */
+	uint32_t n_nodes;
 };
 
 struct vmrpc__view {			   /* what an expression sees */
@@ -85,6 +87,63 @@ static inline bool vmrpc__is_number(const struct vmrpc_pass *pass)
 {
 	return pass->flags & VMRPC_PASS_NUMBER;
 }
+
+/* ---- nodes.c: data deeper than one pointer ----------------------------------------------------------------------- */
+
+/* A piece that was found by following pointers. The nodes of an argument lie in the order they are found, breadth
+ * first; a node's children, one for each pointer in it, NULL included, are neighbours. */
+struct vmrpc__node {
+	const struct vmrpc_pass *pass; /* of the pointer that leads to it */
+	unsigned char *mine;	       /* caller: the original; callee: private, or in place */
+	unsigned char *shared;	       /* in the region, our own address */
+	uint64_t size;
+	uint64_t word;	/* as its pointer travels; 0: NULL */
+	uint64_t key;	/* of a graph's node, what it is known by */
+	uint32_t first; /* child */
+	uint8_t direction;
+	bool again; /* of a graph: another node is the same */
+};
+
+struct vmrpc__nodes {
+	struct vmrpc__node *nodes;
+	uint32_t n, capacity;
+	uint64_t bytes;	 /* of all */
+	uint32_t *seen;	 /* graphs: by key; one more than a node's number */
+	uint32_t n_seen; /* a power of two */
+};
+
+/* One more; its number, or -ENOMEM, or -EMSGSIZE where there are too many for limit bytes in all. */
+int64_t vmrpc__node_add(struct vmrpc__nodes *nodes, const struct vmrpc__node *node, uint64_t limit);
+/* The node of a graph with that key and the same kind of elements; UINT32_MAX: none. */
+uint32_t vmrpc__node_find(const struct vmrpc__nodes *nodes, uint64_t key, const struct vmrpc_pass *pass);
+int vmrpc__node_remember(struct vmrpc__nodes *nodes, uint32_t number);
+/* Visits every pointer in size bytes at memory, in the order of children: element is how far its struct is from there,
+ * at itself. Of a union's members only that counts which its tag names. Stops at what is not 0. */
+typedef int vmrpc__slot_visit(void *arg, const struct vmrpc_inner *inner, uint64_t element, uint64_t at, bool counts);
+int vmrpc__each_slot(const struct vmrpc_pass *pass, const unsigned char *memory, uint64_t size,
+		     vmrpc__slot_visit *visit, void *arg);
+void vmrpc__nodes_free(struct vmrpc__nodes *nodes);
+
+/* ---- caller_deep.c ------------------------------------------------------------------------------------------- */
+
+struct vmrpc__deep { /* of one call */
+	struct vmrpc__session *session;
+	const struct vmrpc__view *view; /* of the frame */
+	/* What to do with a pointer that came back and is none of those that went. */
+	int (*adopt)(void *arg, const struct vmrpc_pass *pass, uint64_t word, uint64_t *ret_value);
+	void *arg;
+	struct vmrpc__nodes nodes;
+	struct vmrpc__chunk *chunks;
+	unsigned char *next;
+	size_t left;
+	bool graph;
+};
+
+/* Stages what a measured piece leads to, and sets where it lies in the region. -ENOBUFS: the heap is full. */
+int vmrpc__deep_in(struct vmrpc__deep *deep, const struct vmrpc_pass *pass, struct vmrpc__piece *piece);
+int vmrpc__deep_back(struct vmrpc__deep *deep, const struct vmrpc__piece *piece);
+/* release: the staged memory; not while the peer may still be using it. */
+void vmrpc__deep_end(struct vmrpc__deep *deep, bool release);
 
 /* ---- lent.c: what the peer may use ----------------------------------------------------------------------- */
 
