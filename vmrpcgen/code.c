@@ -211,8 +211,7 @@ static void load(struct compiler *compiler, const struct spot *place)
 		need(compiler, place->param);
 }
 
-/* ---- types ---------------------------------------------------------------------------------------------------------
- */
+/* ---- types --------------------------------------------------------------------------------------------------- */
 
 static struct type a_number = {.kind = TYPE_INT, .name = "number", .size = 8, .align = 8, .is_signed = true};
 
@@ -237,8 +236,7 @@ struct type *expr_type(const struct expr *expr, const struct service *service, s
 	return &a_number;
 }
 
-/* ---- operators -----------------------------------------------------------------------------------------------------
- */
+/* ---- operators ----------------------------------------------------------------------------------------------- */
 
 static void compile_sizeof(struct compiler *compiler, const struct expr *expr)
 {

@@ -3,8 +3,7 @@
 
 #include "stages.h"
 
-/* ---- types, each once ----------------------------------------------------------------------------------------------
- */
+/* ---- types, each once ---------------------------------------------------------------------------------------- */
 
 struct entry {
 	struct type *type;
@@ -144,8 +143,7 @@ static void number_types(const struct service *service)
 	}
 }
 
-/* ---- what happens to values
- * ------------------------------------------------------------------------------------------ */
+/* ---- what happens to values -------------------------------------------------------------------------------------- */
 
 static void emit_code(struct text *out, const struct plan *plan, const char *what, const struct code *code)
 {
@@ -258,8 +256,7 @@ static void emit_handle(struct text *out, const struct handle_type *handle, bool
 	add(out, "};\n");
 }
 
-/* ---- frames
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- frames ------------------------------------------------------------------------------------------------------ */
 
 static void emit_frame_tables(struct text *out, const struct function *function, bool serves)
 {

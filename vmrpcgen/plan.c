@@ -39,8 +39,7 @@ static struct value *param_named(const struct function *function, const char *na
 	return NULL;
 }
 
-/* ---- handles
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- handles ----------------------------------------------------------------------------------------------------- */
 
 static const char *as_identifier(const char *name)
 {
@@ -101,8 +100,7 @@ static void plan_handle(const struct planner *planner, struct plan *plan, struct
 		plan->parent = param_named(planner->function, passing->lifetime->args[0]);
 }
 
-/* ---- data
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- data -------------------------------------------------------------------------------------------------------- */
 
 static bool is_pointer_expr(const struct planner *planner, const struct note *note)
 {
@@ -257,8 +255,7 @@ static struct plan *plan_slot(const struct planner *planner)
 	}
 }
 
-/* ---- order
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- order ------------------------------------------------------------------------------------------------------- */
 
 static void put_in_order(struct frame *frame, struct slot *slot)
 {

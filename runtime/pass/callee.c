@@ -324,8 +324,7 @@ static int take_in(struct served *served)
 	return first;
 }
 
-/* ---- and back -----------------------------------------------------------------------------------------------------
- */
+/* ---- and back ------------------------------------------------------------------------------------------------ */
 
 static uint64_t parent_of(const struct served *served, const struct vmrpc_pass *pass)
 {
