@@ -192,7 +192,8 @@ static void load(struct compiler *compiler, const struct spot *place)
 	if (scope_of(compiler)) {
 		if (place->is_behind)
 			fail(compiler, "what a field points to");
-		add_word(compiler, format("VMRPC_CODE(FIELD, %d, 0, %llu)", width, (unsigned long long)place->offset));
+		add_word(compiler, format("VMRPC_CODE(FIELD, %d, 0, %llu)", width,
+					  (unsigned long long)(place->offset + compiler->plan->scope_offset)));
 		return;
 	}
 	if (field == UINT32_MAX) {

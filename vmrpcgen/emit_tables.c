@@ -155,6 +155,14 @@ static void emit_code(struct text *out, const struct plan *plan, const char *wha
 	add(out, "};\n");
 }
 
+static struct type *record_type(struct record *record)
+{
+	struct type *type = allocate(sizeof *type);
+
+	*type = (struct type){.kind = TYPE_RECORD, .record = record, .size = record->size, .align = record->align};
+	return type;
+}
+
 static const char *pass_flags(const struct plan *plan, bool is_result)
 {
 	const bool is_string = same(plan->extent, "STRING") || same(plan->extent, "STRING_MAX");
@@ -168,6 +176,8 @@ static const char *pass_flags(const struct plan *plan, bool is_result)
 		add(&text, " | VMRPC_PASS_COPY");
 	if (plan->closes)
 		add(&text, " | VMRPC_PASS_CLOSES");
+	if (plan->graph)
+		add(&text, " | VMRPC_PASS_GRAPH");
 	if (plan->number)
 		add(&text, " | VMRPC_PASS_NUMBER");
 	if (plan->borrowed)
@@ -204,6 +214,11 @@ static void emit_plan(struct text *out, const struct function *function, const s
 
 	if (plan->each)
 		emit_plan(out, function, plan->each, serves, is_result);
+	if (plan->deeper) {
+		emit_plan(out, function, plan->deeper, serves, is_result);
+		add(out, "static const struct vmrpc_inner %s_inner[] = {{.pass = &%s_pass, .count = 1}};\n", plan->name,
+		    plan->deeper->name);
+	}
 	emit_code(out, plan, "before", plan->before);
 	emit_code(out, plan, "after", plan->after);
 	emit_code(out, plan, "condition", plan->condition);
@@ -237,6 +252,11 @@ static void emit_plan(struct text *out, const struct function *function, const s
 		add(out, ", .release = %s_release", plan->name);
 	if (plan->each)
 		add(out, ", .each = &%s_pass", plan->each->name);
+	if (plan->deeper)
+		add(out, ", .inner = %s_inner, .n_inner = 1", plan->name);
+	if (plan->record && plan->record->n_inners)
+		add(out, ", .inner = inners_%u, .n_inner = %u", type_number(record_type(plan->record)),
+		    plan->record->n_inners);
 	if (plan->into)
 		add(out, ", .into = %u", field_number(function->frame, plan->into));
 	if (plan->parent)
@@ -254,6 +274,43 @@ static void emit_handle(struct text *out, const struct handle_type *handle, bool
 	if (serves && handle->close)
 		add(out, ", .close = close_%s", handle->id);
 	add(out, "};\n");
+}
+
+/* ---- structs that hold pointers ------------------------------------------------------------------------------ */
+
+/* Their tables may lead back to themselves: they are declared before. */
+static void emit_records(struct text *out, const struct service *service, bool serves)
+{
+	if (!service->n_deep)
+		return;
+	add(out, "\n/* Pointers in structs. */\n");
+	for (unsigned i = 0; i < service->n_deep; i++)
+		if (service->deep[i]->n_inners)
+			add(out, "static const struct vmrpc_inner inners_%u[%u]; /* %s */\n",
+			    type_number(record_type(service->deep[i])), service->deep[i]->n_inners,
+			    service->deep[i]->name ? service->deep[i]->name : "unnamed");
+	for (unsigned i = 0; i < service->n_deep; i++) {
+		struct record *record = service->deep[i];
+
+		if (!record->n_inners)
+			continue;
+		for (unsigned j = 0; j < record->n_inners; j++) {
+			emit_plan(out, NULL, record->inners[j].plan, serves, false);
+			emit_code(out, record->inners[j].plan, "counts", record->inners[j].condition);
+		}
+		add(out, "static const struct vmrpc_inner inners_%u[%u] = {\n", type_number(record_type(record)),
+		    record->n_inners);
+		for (unsigned j = 0; j < record->n_inners; j++) {
+			const struct inner *inner = &record->inners[j];
+
+			add(out, "\t{.pass = &%s_pass, .offset = %llu, .count = %llu", inner->plan->name,
+			    (unsigned long long)inner->offset, (unsigned long long)inner->count);
+			if (inner->condition)
+				add(out, ", .condition = %s_counts", inner->plan->name);
+			add(out, ", .scope = &types[%u]},\n", type_number(record_type(record)));
+		}
+		add(out, "};\n");
+	}
 }
 
 /* ---- frames ------------------------------------------------------------------------------------------------------ */
@@ -325,6 +382,7 @@ void emit_tables(struct text *out, const struct service *service, bool serves)
 		add(out, "\n/* Handles. */\n");
 	for (unsigned i = 0; i < service->n_handles; i++)
 		emit_handle(out, service->handles[i], serves);
+	emit_records(out, service, serves);
 	for (unsigned i = 0; i < service->n_methods; i++)
 		if (service->methods[i] && has_values(service->methods[i]->frame))
 			emit_frame_tables(out, service->methods[i], serves);

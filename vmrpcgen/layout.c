@@ -75,6 +75,20 @@ bool has_padding(struct type *type)
 	return false;
 }
 
+static void collect_records(struct service *service, struct type *type);
+
+static void collect_field(struct service *service, const struct value *field)
+{
+	const struct passing *passing = field->passing;
+	struct type *type = bare_type(field->type);
+
+	for (; passing && passing->kind == PASS_ARRAY && passing->each; passing = passing->each)
+		type = bare_type(type->target);
+	for (; passing && passing->kind == PASS_DATA; passing = passing->each)
+		type = bare_type(type->target);
+	collect_records(service, type);
+}
+
 static void collect_records(struct service *service, struct type *type)
 {
 	struct record *record;
@@ -87,7 +101,7 @@ static void collect_records(struct service *service, struct type *type)
 	record = type->record;
 	record->number = UINT32_MAX; /* until its turn comes */
 	for (unsigned i = 0; i < record->n_fields; i++)
-		collect_records(service, record->fields[i]->type);
+		collect_field(service, record->fields[i]);
 	APPEND(service->carried, service->n_carried, record);
 	record->number = service->n_carried;
 }
@@ -174,7 +188,10 @@ static void describe(struct text *out, struct type *type, unsigned method)
 
 			if (!*field->name && field->bits >= 0)
 				continue;
-			describe(out, field->type, method);
+			if (field->passing && field->passing->kind != PASS_RECORD && field->passing->kind != PASS_ARRAY)
+				describe_value(out, field, method);
+			else
+				describe(out, field->type, method);
 			add(out, " %s%s@%llu", field->name, field->bits < 0 ? "" : format(":%d", field->bits),
 			    (unsigned long long)field->offset / (field->bits < 0 ? 8 : 1));
 			add(out, "; ");
@@ -250,7 +267,7 @@ static void collect_value(struct service *service, const struct value *value)
 	struct type *type = bare_type(value->type);
 
 	if (value->passing->kind == PASS_DATA)
-		collect_records(service, type->target);
+		collect_field(service, value);
 	else if (value->passing->kind == PASS_RECORD)
 		collect_records(service, type);
 }

@@ -78,9 +78,9 @@ struct record {
 	struct note *notes;
 	/* what later stages find out */
 	bool is_inferring, is_inferred, has_pointers, has_atomics;
-	unsigned mark;	     /* of the last walk that came by */
-	unsigned number;     /* of those that frames hold, from 1 in the order they are met */
-	unsigned described;  /* in the words of which method */
+	unsigned mark;	      /* of the last walk that came by */
+	unsigned number;      /* of those that frames hold, from 1 in the order they are met */
+	unsigned described;   /* in the words of which method */
 	struct inner *inners; /* its pointers, those of structs in it included */
 	unsigned n_inners;
 	bool is_planned;
@@ -297,6 +297,7 @@ struct plan {
 	struct plan *deeper;   /* of elements that are pointers to data */
 	struct record *record; /* of elements that are structs with pointers */
 	struct record *scope;  /* whose fields its expressions speak of; NULL: parameters */
+	uint64_t scope_offset; /* of that in the struct that is followed */
 	bool graph;
 	const struct value *into, *parent;
 	struct value **needs; /* parameters whose memory expressions read */

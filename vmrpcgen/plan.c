@@ -100,6 +100,147 @@ static void plan_handle(const struct planner *planner, struct plan *plan, struct
 		plan->parent = param_named(planner->function, passing->lifetime->args[0]);
 }
 
+/* ---- structs that hold pointers ------------------------------------------------------------------------------ */
+
+static void plan_data(const struct planner *planner, struct plan *plan, struct type *type,
+		      const struct passing *passing, struct note *notes);
+
+static void add_inner(struct record *record, struct plan *plan, uint64_t offset, uint64_t count, struct code *condition)
+{
+	struct inner inner = {plan, offset, count, condition};
+
+	APPEND(record->inners, record->n_inners, inner);
+}
+
+static void append_code(struct code *code, const struct code *part)
+{
+	for (unsigned i = 0; part && i + 1 < part->n; i++)
+		APPEND(code->words, code->n, part->words[i]);
+}
+
+/* tag == v, for each v of VMRPC_CASE; for VMRPC_DEFAULT tag != v for those of all others. */
+static struct code *condition_of(const struct planner *planner, struct record *scope_record, uint64_t base,
+				 const struct value *member, const struct value *whole)
+{
+	const struct note *tag = find_note(whole->notes, WORD_SWITCH);
+	const struct record *members = bare_type(whole->type)->record;
+	const bool is_default = find_note(member->notes, WORD_DEFAULT) != NULL;
+	struct plan scope = {.scope = scope_record, .scope_offset = base};
+	struct code *code = allocate(sizeof *code);
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < members->n_fields; i++) {
+		const struct note *note = find_note(members->fields[i]->notes, WORD_CASE);
+
+		for (unsigned j = 0; note && j < note->n_args && (is_default || members->fields[i] == member); j++) {
+			append_code(code,
+				    compile_expr(tag->exprs[0], tag, planner->service, planner->function, &scope));
+			append_code(code,
+				    compile_expr(note->exprs[j], note, planner->service, planner->function, &scope));
+			APPEND(code->words, code->n, is_default ? "VMRPC_DO(NE)" : "VMRPC_DO(EQ)");
+			if (n++)
+				APPEND(code->words, code->n, is_default ? "VMRPC_DO(AND)" : "VMRPC_DO(OR)");
+		}
+	}
+	if (!n) {
+		APPEND(code->words, code->n, "VMRPC_DO(CONST)");
+		APPEND(code->words, code->n, is_default ? "1" : "0");
+	}
+	APPEND(code->words, code->n, "VMRPC_DO(END)");
+	return code;
+}
+
+static enum direction written_direction(struct note *notes)
+{
+	return find_note(notes, WORD_IN)      ? DIRECTION_IN
+	       : find_note(notes, WORD_OUT)   ? DIRECTION_OUT
+	       : find_note(notes, WORD_INOUT) ? DIRECTION_INOUT
+					      : DIRECTION_NONE;
+}
+
+/* A field of record, which lies at base in top. */
+static void plan_field(struct planner *planner, struct record *top, struct record *record, uint64_t base,
+		       struct value *field, struct code *condition)
+{
+	const uint64_t offset = base + field->offset / 8;
+	const struct passing *passing = field->passing;
+	struct type *type = bare_type(field->type);
+	uint64_t count = 1;
+	struct plan *plan;
+
+	while (passing && passing->kind == PASS_ARRAY && passing->each && type->kind == TYPE_ARRAY) {
+		count *= type->count;
+		passing = passing->each;
+		type = bare_type(type->target);
+	}
+	if (!passing || passing->kind == PASS_VALUE || passing->kind == PASS_VOID || field->bits >= 0)
+		return;
+	if (passing->kind == PASS_RECORD) {
+		struct record *inner = type->record;
+		const bool is_switched = inner->is_union && find_note(field->notes, WORD_SWITCH);
+
+		for (uint64_t k = 0; k < count; k++)
+			for (unsigned i = 0; i < inner->n_fields; i++)
+				plan_field(planner, top, inner, offset + k * inner->size, inner->fields[i],
+					   is_switched ? condition_of(planner, record, base, inner->fields[i], field)
+						       : condition);
+		return;
+	}
+	plan = allocate(sizeof *plan);
+	plan->name = format("%s_%s_%llu", as_identifier(top->name ? top->name : "unnamed"), as_identifier(field->name),
+			    (unsigned long long)offset);
+	plan->nonnull = passing->nonnull;
+	plan->scope = record;
+	plan->scope_offset = base;
+	planner->value = field;
+	if (passing->kind == PASS_SKIPPED) {
+		plan->kind = "SKIP";
+	} else if (passing->kind == PASS_HANDLE) {
+		plan_handle(planner, plan, type, passing, field->notes);
+	} else {
+		plan_data(planner, plan, type, passing, field->notes);
+		/* data that is const never comes back; all else goes as its struct goes, unless words say otherwise */
+		plan->direction = type->target->is_const ? DIRECTION_IN : written_direction(field->notes);
+	}
+	add_inner(top, plan, offset, count, condition);
+}
+
+static void plan_record(const struct planner *outer, struct record *record)
+{
+	struct planner planner = *outer;
+
+	if (record->is_planned)
+		return;
+	record->is_planned = true;
+	APPEND(outer->service->deep, outer->service->n_deep, record);
+	for (unsigned i = 0; i < record->n_fields; i++)
+		plan_field(&planner, record, record, 0, record->fields[i], NULL);
+}
+
+/* What each element leads to that holds pointers itself. */
+static void plan_deeper(const struct planner *planner, struct plan *plan, struct type *element,
+			const struct passing *each, struct note *notes)
+{
+	struct note *words = find_note(notes, WORD_EACH);
+	struct type *bare = bare_type(element);
+
+	if (each->kind == PASS_DATA) {
+		plan->deeper = allocate(sizeof *plan->deeper);
+		plan->deeper->name = format("%s_each", plan->name);
+		plan->deeper->scope = plan->scope;
+		plan->deeper->scope_offset = plan->scope_offset;
+		plan->deeper->nonnull = each->nonnull;
+		plan_data(planner, plan->deeper, element, each, words ? words->inner : NULL);
+		if (bare->target->is_const)
+			plan->deeper->direction = DIRECTION_IN;
+		for (unsigned i = 0; i < plan->deeper->n_needs; i++)
+			APPEND(plan->needs, plan->n_needs, plan->deeper->needs[i]);
+	} else if (each->kind == PASS_RECORD && bare->kind == TYPE_RECORD && bare->record->has_pointers) {
+		plan->record = bare->record;
+		plan_record(planner, bare->record);
+	}
+}
+
 /* ---- data -------------------------------------------------------------------------------------------------------- */
 
 static bool is_pointer_expr(const struct planner *planner, const struct note *note)
@@ -222,6 +363,7 @@ static void plan_data(const struct planner *planner, struct plan *plan, struct t
 		plan->deeper = allocate(sizeof *plan->deeper);
 		plan->deeper->name = format("%s_each", plan->name);
 		plan->deeper->scope = plan->scope;
+		plan->deeper->scope_offset = plan->scope_offset;
 		plan->deeper->nonnull = passing->each->nonnull;
 		plan_data(planner, plan->deeper, element, passing->each, each ? each->inner : NULL);
 		if (bare_type(element)->target->is_const)
@@ -233,6 +375,9 @@ static void plan_data(const struct planner *planner, struct plan *plan, struct t
 		plan->record = bare->record;
 		plan_record(planner, bare->record);
 	}
+	plan->graph = find_note(notes, WORD_GRAPH) != NULL;
+	if (passing->each)
+		plan_deeper(planner, plan, element, passing->each, notes);
 	if (passing->each && passing->each->kind == PASS_HANDLE) {
 		plan->each = allocate(sizeof *plan->each);
 		plan->each->name = format("%s_each", plan->name);

@@ -474,6 +474,7 @@ static int send_copy(struct served *served, const struct vmrpc_pass *pass, const
 static int result_back(struct served *served, const struct vmrpc_pass *pass, unsigned char *address, uint64_t *ret_word)
 {
 	const struct vmrpc__piece *piece;
+	const struct vmrpc__node *node;
 	int r;
 
 	*ret_word = 0;
@@ -486,6 +487,11 @@ static int result_back(struct served *served, const struct vmrpc_pass *pass, uns
 	piece = piece_at(served, address);
 	if (piece) {
 		*ret_word = vmrpc__to_word(served->session, piece->shared + (address - piece->mine));
+		return 0;
+	}
+	node = served->nodes.n ? vmrpc__node_at(&served->nodes, address, false) : NULL;
+	if (node) {
+		*ret_word = vmrpc__to_word(served->session, node->shared + (address - node->mine));
 		return 0;
 	}
 	if (pass->kind != VMRPC_PASS_DATA || !pass->lifetime) /* INTO, SHARED: it has to; and who would free a copy? */

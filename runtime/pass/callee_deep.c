@@ -139,19 +139,6 @@ int vmrpc__deep_take(struct served *served, const struct vmrpc_pass *pass, struc
 
 /* ---- and back -------------------------------------------------------------------------------------------------- */
 
-/* Where the region has what is private at address. */
-static const struct vmrpc__node *node_at(const struct served *served, const unsigned char *address)
-{
-	for (uint32_t i = 0; i < served->nodes.n; i++) {
-		const struct vmrpc__node *node = &served->nodes.nodes[i];
-
-		if (node->mine && !node->again && node->mine != node->shared &&
-		    (uintptr_t)address - (uintptr_t)node->mine < (node->size ? node->size : 1))
-			return node;
-	}
-	return NULL;
-}
-
 /* Pointers become words in the private copy: not even for a moment does the client see one of ours. */
 static int visit_back(void *arg, const struct vmrpc_inner *inner, uint64_t element, uint64_t at, bool counts)
 {
@@ -169,7 +156,7 @@ static int visit_back(void *arg, const struct vmrpc_inner *inner, uint64_t eleme
 		return 0;
 	memcpy(&address, node->mine + at, sizeof address);
 	other = address && inner->pass->kind == VMRPC_PASS_DATA && !(child && address == child->mine)
-			? node_at(served, address)
+			? vmrpc__node_at(&served->nodes, address, false)
 			: NULL;
 	if (child && (address == child->mine || inner->pass->kind == VMRPC_PASS_SKIP))
 		word = child->word;

@@ -486,6 +486,7 @@ static int result_back(struct passing *passing, const struct vmrpc_pass *pass, u
 	struct vmrpc__session *session = passing->session;
 	const uint64_t offset = vmrpc__word_offset(session, word);
 	const struct vmrpc__piece *piece;
+	const struct vmrpc__node *node;
 	unsigned char *address;
 
 	*ret_value = 0;
@@ -494,7 +495,19 @@ static int result_back(struct passing *passing, const struct vmrpc_pass *pass, u
 	if (word & VMRPC__COPIED)
 		return copied_result(passing, pass, word & ~VMRPC__COPIED, ret_value);
 	address = vmrpc__at(session, offset);
+	node = passing->deep.nodes.n ? vmrpc__node_at(&passing->deep.nodes, address, true) : NULL;
+	if (node) {
+		*ret_value = (uint64_t)(uintptr_t)node->mine + (uint64_t)(address - node->shared);
+		return 0;
+	}
 	piece = piece_at(passing, address);
+	if (pass->kind == VMRPC_PASS_INTO && passing->method->frame->fields[pass->into].pass->n_inner) {
+		/* Into any of what that leads to, which was not staged: it lies in the region. */
+		if (!vmrpc__lent(session, offset))
+			return bad_result(passing);
+		*ret_value = (uint64_t)(uintptr_t)address;
+		return 0;
+	}
 	if (!session->trust && pass->kind == VMRPC_PASS_INTO) {
 		piece = &passing->pieces[pass->into];
 		if (!piece->mine || (uintptr_t)address - (uintptr_t)piece->shared > piece->size)

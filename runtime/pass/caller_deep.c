@@ -22,7 +22,7 @@ static unsigned char *stage(struct vmrpc__deep *deep, const unsigned char *origi
 	const size_t need = (skew + size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
 	unsigned char *at;
 
-	if (need > deep->left) {
+	if (need > deep->left || !deep->next) {
 		const size_t room = need > CHUNK_SIZE / 4 ? need : CHUNK_SIZE;
 		struct vmrpc__chunk *chunk = malloc(sizeof *chunk);
 		unsigned char *block = chunk ? vmrpc__arena_malloc(deep->session->arena, room ? room : 1) : NULL;
@@ -193,6 +193,7 @@ int vmrpc__deep_in(struct vmrpc__deep *deep, const struct vmrpc_pass *pass, stru
 	root.shared = stage(deep, piece->mine, piece->size);
 	if (!root.shared)
 		return -ENOBUFS;
+	root.word = vmrpc__to_word(deep->session, root.shared);
 	number = vmrpc__node_add(&deep->nodes, &root, UINT64_MAX);
 	if (number < 0)
 		return (int)number;
@@ -210,20 +211,15 @@ int vmrpc__deep_in(struct vmrpc__deep *deep, const struct vmrpc_pass *pass, stru
 struct back {
 	struct vmrpc__deep *deep;
 	const struct vmrpc__node *node;
-	const struct vmrpc__piece *piece; /* whose nodes may be meant */
 	uint32_t child;
 };
 
-/* The original of what lies staged at address; NULL: none of this argument. */
-static unsigned char *original_of(const struct back *back, const unsigned char *address)
+/* The original of what lies staged at address; NULL: there is none. */
+static unsigned char *original_of(struct vmrpc__deep *deep, const unsigned char *address)
 {
-	const struct vmrpc__node *nodes = &back->deep->nodes.nodes[back->piece->root - 1];
+	const struct vmrpc__node *node = vmrpc__node_at(&deep->nodes, address, true);
 
-	for (uint32_t i = 0; i < back->piece->n_nodes; i++)
-		if (nodes[i].mine && !nodes[i].again && nodes[i].shared != nodes[i].mine &&
-		    (uintptr_t)address - (uintptr_t)nodes[i].shared < (nodes[i].size ? nodes[i].size : 1))
-			return nodes[i].mine + (address - nodes[i].shared);
-	return NULL;
+	return node ? node->mine + (address - node->shared) : NULL;
 }
 
 static int visit_back(void *arg, const struct vmrpc_inner *inner, uint64_t element, uint64_t at, bool counts)
@@ -245,7 +241,7 @@ static int visit_back(void *arg, const struct vmrpc_inner *inner, uint64_t eleme
 		const unsigned char *address =
 			vmrpc__at(back->deep->session, vmrpc__word_offset(back->deep->session, word));
 
-		value = word & VMRPC__COPIED ? 0 : (uint64_t)(uintptr_t)original_of(back, address);
+		value = word & VMRPC__COPIED ? 0 : (uint64_t)(uintptr_t)original_of(back->deep, address);
 		if (!value)
 			r = back->deep->adopt(back->deep->arg, inner->pass, word, &value);
 	}
@@ -259,7 +255,7 @@ int vmrpc__deep_back(struct vmrpc__deep *deep, const struct vmrpc__piece *piece)
 
 	for (uint32_t i = 0; i < piece->n_nodes && r == 0; i++) {
 		const struct vmrpc__node *node = &deep->nodes.nodes[piece->root - 1 + i];
-		struct back back = {.deep = deep, .node = node, .piece = piece};
+		struct back back = {.deep = deep, .node = node};
 
 		if (!node->mine || node->again || node->mine == node->shared || !(node->direction & VMRPC_GOES_OUT))
 			continue;

@@ -100,9 +100,68 @@ int vmrpc__each_slot(const struct vmrpc_pass *pass, const unsigned char *memory,
 	return 0;
 }
 
+static const unsigned char *copy_of(const struct vmrpc__node *node, bool shared)
+{
+	return shared ? node->shared : node->mine;
+}
+
+struct order {
+	const struct vmrpc__node *nodes;
+	bool shared;
+};
+
+static int compare(const void *a, const void *b, void *arg)
+{
+	const struct order *order = arg;
+	const unsigned char *x = copy_of(&order->nodes[*(const uint32_t *)a], order->shared);
+	const unsigned char *y = copy_of(&order->nodes[*(const uint32_t *)b], order->shared);
+
+	return ((uintptr_t)x > (uintptr_t)y) - ((uintptr_t)x < (uintptr_t)y);
+}
+
+static bool sort(struct vmrpc__nodes *nodes, bool shared)
+{
+	struct order order = {nodes->nodes, shared};
+
+	nodes->sorted = malloc((nodes->n + 1) * sizeof *nodes->sorted);
+	if (!nodes->sorted)
+		return false;
+	for (uint32_t i = 0; i < nodes->n; i++) {
+		const struct vmrpc__node *node = &nodes->nodes[i];
+
+		if (node->mine && !node->again && node->mine != node->shared)
+			nodes->sorted[nodes->n_sorted++] = i;
+	}
+	qsort_r(nodes->sorted, nodes->n_sorted, sizeof *nodes->sorted, compare, &order);
+	return true;
+}
+
+const struct vmrpc__node *vmrpc__node_at(struct vmrpc__nodes *nodes, const unsigned char *address, bool shared)
+{
+	uint32_t low = 0, high;
+	const struct vmrpc__node *node;
+
+	if (!nodes->sorted && !sort(nodes, shared))
+		return NULL;
+	high = nodes->n_sorted;
+	while (low < high) { /* the last that begins there or before */
+		const uint32_t middle = low + (high - low) / 2;
+
+		if ((uintptr_t)copy_of(&nodes->nodes[nodes->sorted[middle]], shared) <= (uintptr_t)address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	if (low == 0)
+		return NULL;
+	node = &nodes->nodes[nodes->sorted[low - 1]];
+	return (uintptr_t)address - (uintptr_t)copy_of(node, shared) < (node->size ? node->size : 1) ? node : NULL;
+}
+
 void vmrpc__nodes_free(struct vmrpc__nodes *nodes)
 {
 	free(nodes->nodes);
 	free(nodes->seen);
+	free(nodes->sorted);
 	*nodes = (struct vmrpc__nodes){0};
 }

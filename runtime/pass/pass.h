@@ -107,9 +107,11 @@ struct vmrpc__node {
 struct vmrpc__nodes {
 	struct vmrpc__node *nodes;
 	uint32_t n, capacity;
-	uint64_t bytes;	 /* of all */
-	uint32_t *seen;	 /* graphs: by key; one more than a node's number */
-	uint32_t n_seen; /* a power of two */
+	uint64_t bytes;	  /* of all */
+	uint32_t *seen;	  /* graphs: by key; one more than a node's number */
+	uint32_t n_seen;  /* a power of two */
+	uint32_t *sorted; /* copies, by address; made when the first is looked for */
+	uint32_t n_sorted;
 };
 
 /* One more; its number, or -ENOMEM, or -EMSGSIZE where there are too many for limit bytes in all. */
@@ -122,6 +124,8 @@ int vmrpc__node_remember(struct vmrpc__nodes *nodes, uint32_t number);
 typedef int vmrpc__slot_visit(void *arg, const struct vmrpc_inner *inner, uint64_t element, uint64_t at, bool counts);
 int vmrpc__each_slot(const struct vmrpc_pass *pass, const unsigned char *memory, uint64_t size,
 		     vmrpc__slot_visit *visit, void *arg);
+/* The node whose copy, in shared memory or private, has this address; NULL: none. No more can be added. */
+const struct vmrpc__node *vmrpc__node_at(struct vmrpc__nodes *nodes, const unsigned char *address, bool shared);
 void vmrpc__nodes_free(struct vmrpc__nodes *nodes);
 
 /* ---- caller_deep.c ------------------------------------------------------------------------------------------- */

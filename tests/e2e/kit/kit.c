@@ -335,6 +335,147 @@ char *kit_find(char *text, int c)
 	return strchr(text, c);
 }
 
+/* ---- deeper ---------------------------------------------------------------------------------------------- */
+
+long kit_list_sum(const struct kit_node *list)
+{
+	long sum = 0;
+
+	for (; list; list = list->next)
+		sum += list->value;
+	return sum;
+}
+
+void kit_list_double(struct kit_node *list)
+{
+	for (; list; list = list->next)
+		list->value *= 2;
+}
+
+struct kit_node *kit_list_drop(struct kit_node *list, int n)
+{
+	for (struct kit_node *at = list; at; at = at->next)
+		if (at->next && at->next->value == n)
+			at->next = at->next->next;
+	return list;
+}
+
+struct kit_node *kit_list_find(struct kit_node *list, int value)
+{
+	while (list && list->value != value)
+		list = list->next;
+	return list;
+}
+
+void kit_list_reverse(struct kit_node **list)
+{
+	struct kit_node *reversed = NULL, *next;
+
+	for (struct kit_node *at = *list; at; at = next) {
+		next = at->next;
+		at->next = reversed;
+		reversed = at;
+	}
+	*list = reversed;
+}
+
+long kit_tree_sum(const struct kit_tree *tree)
+{
+	return tree ? tree->value + (tree->label ? (long)strlen(tree->label) * 1000 : 0) +
+			       kit_tree_sum(tree->child[0]) + kit_tree_sum(tree->child[1])
+		    : 0;
+}
+
+int kit_tree_mark(struct kit_tree *tree)
+{
+	int n = 1;
+
+	tree->value = -tree->value;
+	n += tree->cookie ? 100 : 0;
+	for (int i = 0; i < 2; i++)
+		n += tree->child[i] ? kit_tree_mark(tree->child[i]) : 0;
+	return n;
+}
+
+long kit_rows_sum(const struct kit_row *rows, size_t n)
+{
+	long sum = 0;
+
+	for (size_t i = 0; i < n; i++)
+		sum += kit_sum(rows[i].numbers, rows[i].n) + (rows[i].name ? (long)strlen(rows[i].name) : 0);
+	return sum;
+}
+
+void kit_rows_negate(struct kit_row *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		for (size_t j = 0; j < rows[i].n; j++)
+			rows[i].numbers[j] = -rows[i].numbers[j];
+		if (rows[i].name)
+			kit_upper(rows[i].name, 1);
+	}
+}
+
+long kit_arguments(const char *const *argv, int argc)
+{
+	long sum = 0;
+
+	for (int i = 0; i < argc; i++)
+		sum = sum * 10 + (argv[i] ? (long)strlen(argv[i]) : 9);
+	return sum;
+}
+
+long kit_arguments_null(char **argv)
+{
+	int n = 0;
+
+	while (argv[n])
+		n++;
+	return kit_arguments((const char *const *)argv, n);
+}
+
+int kit_tour(struct kit_city *start)
+{
+	int n = 1;
+
+	if (start->visits++)
+		return 0;
+	for (int i = 0; i < 3; i++)
+		n += start->roads[i] ? kit_tour(start->roads[i]) : 0;
+	return n;
+}
+
+long kit_values(struct kit_value *values, int n)
+{
+	long sum = 0;
+
+	for (int i = 0; i < n; i++)
+		switch (values[i].kind) {
+		case KIT_NUMBER:
+			sum += values[i].as.number++;
+			break;
+		case KIT_TEXT:
+			sum += (long)strlen(values[i].as.text);
+			break;
+		case KIT_LIST:
+			sum += kit_list_sum(values[i].as.list);
+			kit_list_double(values[i].as.list);
+			break;
+		default:
+			sum += 1000;
+		}
+	return sum;
+}
+
+double kit_trace(const struct kit_matrix *m)
+{
+	double sum = 0;
+
+	for (int i = 0; i < m->data.rows && i < m->data.columns; i++)
+		sum += m->data.cells[i * m->data.columns + i];
+	return sum;
+}
+
 /* ---- handles --------------------------------------------------------------------------------------------------- */
 
 struct kit_frame {

@@ -91,6 +91,57 @@ const char *kit_describe(int n) VMRPC_STRING VMRPC_BORROWED;
 unsigned char *kit_bytes(size_t *n VMRPC_OUT) VMRPC_SIZE(*n) VMRPC_CALLER_FREES(free);
 char *kit_find(char *text VMRPC_INOUT VMRPC_STRING, int c) VMRPC_INTO(text);
 
+/* Data deeper than one pointer. */
+struct kit_node {
+	int value;
+	struct kit_node *next;
+};
+long kit_list_sum(const struct kit_node *list VMRPC_COUNT(1));
+void kit_list_double(struct kit_node *list VMRPC_INOUT);
+struct kit_node *kit_list_drop(struct kit_node *list VMRPC_INOUT, int n) VMRPC_INTO(list);
+struct kit_node *kit_list_find(struct kit_node *list VMRPC_INOUT, int value) VMRPC_INTO(list);
+void kit_list_reverse(struct kit_node **list VMRPC_INOUT VMRPC_EACH(VMRPC_INOUT));
+struct kit_tree {
+	int value;
+	struct kit_tree *child[2];
+	const char *label VMRPC_STRING;
+	void *cookie VMRPC_SKIP;
+};
+long kit_tree_sum(const struct kit_tree *tree VMRPC_COUNT(1));
+int kit_tree_mark(struct kit_tree *tree VMRPC_INOUT);
+struct kit_row {
+	size_t n;
+	int *numbers VMRPC_COUNT(n);
+	char *name VMRPC_STRING;
+};
+long kit_rows_sum(const struct kit_row *rows VMRPC_COUNT(n), size_t n);
+void kit_rows_negate(struct kit_row *rows VMRPC_INOUT VMRPC_COUNT(n), size_t n);
+long kit_arguments(const char *const *argv VMRPC_COUNT(argc) VMRPC_EACH(VMRPC_STRING), int argc);
+long kit_arguments_null(char **argv VMRPC_IN VMRPC_TERMINATED VMRPC_EACH(VMRPC_STRING));
+struct kit_city {
+	int visits;
+	struct kit_city *roads[3];
+};
+int kit_tour(struct kit_city *start VMRPC_INOUT VMRPC_GRAPH);
+enum kit_kind { KIT_NUMBER, KIT_TEXT, KIT_LIST, KIT_NOTHING };
+struct kit_value {
+	enum kit_kind kind;
+	union {
+		long number VMRPC_CASE(KIT_NUMBER);
+		const char *text VMRPC_STRING VMRPC_CASE(KIT_TEXT);
+		struct kit_node *list VMRPC_CASE(KIT_LIST);
+	} as VMRPC_SWITCH(kind);
+};
+long kit_values(struct kit_value *values VMRPC_INOUT VMRPC_COUNT(n), int n);
+struct kit_matrix {
+	char name[3];
+	struct {
+		int rows, columns;
+		double *cells VMRPC_COUNT(rows *columns);
+	} data;
+};
+double kit_trace(const struct kit_matrix *m VMRPC_COUNT(1));
+
 /* Handles. */
 struct kit_stack;
 struct kit_stack *kit_stack_new(const char *name VMRPC_STRING) VMRPC_CLOSE_WITH(kit_stack_free);

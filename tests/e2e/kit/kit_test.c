@@ -376,6 +376,160 @@ TEST(results_until_the_next_call)
 	CHECK_STR(kit_describe(-7), "the number -7");
 }
 
+/* ---- deeper ---------------------------------------------------------------------------------------------- */
+
+static struct kit_node *list_of(int n)
+{
+	struct kit_node *list = NULL;
+
+	for (int i = n; i > 0; i--) {
+		struct kit_node *node = memory(sizeof *node);
+
+		*node = (struct kit_node){i, list};
+		list = node;
+	}
+	return list;
+}
+
+TEST(lists)
+{
+	struct kit_node *list = list_of(4), *second = list->next, *third = second->next, *fourth = third->next;
+
+	CHECK_EQ(kit_list_sum(list), 10);
+	CHECK_EQ(kit_list_sum(NULL), 0);
+	kit_list_double(list);
+	CHECK(list->next == second && second->next == third && third->next == fourth && !fourth->next);
+	CHECK_EQ(fourth->value, 8);
+	CHECK(kit_list_find(list, 6) == third);
+	CHECK(!kit_list_find(list, 7));
+	CHECK(kit_list_drop(list, 4) == list);
+	CHECK(list->next == third);
+	CHECK_EQ(kit_list_sum(list), 2 + 6 + 8);
+	kit_list_reverse(&list);
+	CHECK(list == fourth && fourth->next == third && third->next && !third->next->next);
+}
+
+TEST(a_long_list)
+{
+	struct kit_node *list = list_of(20000);
+
+	CHECK_EQ(kit_list_sum(list), 20000L * 20001 / 2);
+	kit_list_double(list);
+	CHECK_EQ(list->value, 2);
+	CHECK_EQ(kit_list_sum(list), 20000L * 20001);
+	kit_list_reverse(&list);
+	CHECK_EQ(list->value, 40000);
+	CHECK_EQ(list->next->value, 39998);
+	CHECK_EQ(kit_list_sum(list), 20000L * 20001);
+}
+
+TEST(trees)
+{
+	struct kit_tree *trees = memory(3 * sizeof *trees);
+	int cookie;
+
+	trees[0] = (struct kit_tree){1, {&trees[1], &trees[2]}, text("root"), &cookie};
+	trees[1] = (struct kit_tree){20, {NULL, NULL}, NULL, &cookie};
+	trees[2] = (struct kit_tree){300, {NULL, NULL}, "right", NULL};
+	CHECK_EQ(kit_tree_sum(trees), 321 + 9000);
+#ifdef KIT_REMOTE
+	CHECK_EQ(kit_tree_mark(trees), 3);
+#else
+	CHECK_EQ(kit_tree_mark(trees), 203);
+#endif
+	CHECK_EQ(trees[2].value, -300);
+	CHECK(trees[0].child[0] == &trees[1] && trees[0].child[1] == &trees[2] && !trees[1].child[0]);
+	CHECK(trees[0].cookie == &cookie && trees[1].cookie == &cookie && !trees[2].cookie);
+	CHECK_STR(trees[0].label, "root");
+	CHECK_STR(trees[2].label, "right");
+}
+
+TEST(structs_with_arrays_and_strings)
+{
+	const int numbers[] = {1, 2, 3, 4, 5, 6};
+	int *a = FILLED(numbers);
+	struct kit_row *rows = memory(3 * sizeof *rows);
+
+	rows[0] = (struct kit_row){2, a, text("two")};
+	rows[1] = (struct kit_row){0, a, NULL};
+	rows[2] = (struct kit_row){3, a + 3, text("three")};
+	CHECK_EQ(kit_rows_sum(rows, 3), 3 + 3 + 15 + 5);
+	CHECK_EQ(kit_rows_sum(rows, 0), 0);
+	kit_rows_negate(rows, 3);
+	CHECK_EQ(a[0], -1);
+	CHECK_EQ(a[2], 3);
+	CHECK_EQ(a[5], -6);
+	CHECK(rows[0].numbers == a && rows[2].numbers == a + 3 && !rows[1].name);
+	CHECK_STR(rows[2].name, "Three");
+}
+
+TEST(arrays_of_strings)
+{
+	const char *const words[] = {"a", "", "three", NULL, "seventy"};
+	char *many[] = {text("x"), text("yy"), NULL};
+
+	CHECK_EQ(kit_arguments(words, 5), 10597);
+	CHECK_EQ(kit_arguments(FILLED(words), 3), 105);
+	CHECK_EQ(kit_arguments_null(FILLED(many)), 12);
+}
+
+TEST(graphs)
+{
+	struct kit_city *cities = memory(4 * sizeof *cities);
+
+	memset(cities, 0, 4 * sizeof *cities);
+	cities[0].roads[0] = &cities[1];
+	cities[0].roads[1] = &cities[2];
+	cities[1].roads[0] = &cities[2];
+	cities[1].roads[2] = &cities[0];
+	cities[2].roads[1] = &cities[2];
+	cities[2].roads[2] = &cities[3];
+	CHECK_EQ(kit_tour(cities), 4);
+	CHECK_EQ(cities[0].visits, 2);
+	CHECK_EQ(cities[1].visits, 1);
+	CHECK_EQ(cities[2].visits, 3);
+	CHECK_EQ(cities[3].visits, 1);
+	CHECK(cities[1].roads[2] == &cities[0] && cities[2].roads[1] == &cities[2]);
+}
+
+TEST(unions_by_tag)
+{
+	struct kit_value *values = memory(4 * sizeof *values);
+
+	memset(values, 0, 4 * sizeof *values);
+	values[0] = (struct kit_value){KIT_NUMBER, {.number = 0x123456789}};
+	values[1] = (struct kit_value){KIT_TEXT, {.text = text("seven..")}};
+	values[2] = (struct kit_value){KIT_LIST, {.list = list_of(3)}};
+	values[3] = (struct kit_value){KIT_NOTHING, {.number = 1}};
+	CHECK_EQ(kit_values(values, 4), 0x123456789 + 7 + 6 + 1000);
+	CHECK_EQ(values[0].as.number, 0x12345678a);
+	CHECK_STR(values[1].as.text, "seven..");
+	CHECK_EQ(values[2].as.list->next->value, 4);
+	CHECK_EQ(values[3].as.number, 1);
+}
+
+TEST(sizes_from_fields)
+{
+	const double cells[] = {1, 2, 3, 4, 5, 6};
+	struct kit_matrix *m = memory(sizeof *m);
+
+	*m = (struct kit_matrix){"m", {2, 3, FILLED(cells)}};
+	CHECK(kit_trace(m) == 6);
+}
+
+TEST(parts_here_and_there)
+{
+	int numbers[] = {1, 2};
+	struct kit_row rows[2] = {{2, memory(8), text("heap")}, {2, numbers, NULL}};
+
+	memcpy(rows[0].numbers, numbers, sizeof numbers);
+	CHECK_EQ(kit_rows_sum(rows, 2), 3 + 4 + 3);
+	kit_rows_negate(rows, 2);
+	CHECK_EQ(rows[0].numbers[1], -2);
+	CHECK_EQ(numbers[1], -2);
+	CHECK_STR(rows[0].name, "Heap");
+}
+
 /* ---- handles ------------------------------------------------------------------------------------------------- */
 
 TEST(handles)
@@ -525,6 +679,7 @@ TEST(what_makes_no_sense_is_refused_in_words)
 	CHECK_SAYS(kit_sum_rpc(NULL, FILLED(((const int[]){1})), SIZE_MAX / 2, &sum), EMSGSIZE, "'numbers' is larger");
 	CHECK_SAYS(kit_sum_span_rpc(NULL, NULL, FILLED(((const int[]){1})), &sum), EFAULT, "'numbers'");
 	CHECK_SAYS(kit_stack_push_rpc(NULL, NULL, 1, &value), EINVAL, "'stack' is NULL");
+	CHECK_SAYS(kit_rows_sum_rpc(NULL, &(struct kit_row){SIZE_MAX, &value, NULL}, 1, &sum), EINVAL, "below 'rows'");
 	CHECK_SAYS(kit_stack_pop_rpc(NULL, (struct kit_stack *)&value, &value), EBADF, "'stack' is no handle");
 	errno = 0;
 	CHECK_EQ(kit_stack_push(NULL, 1), -1);
