@@ -711,11 +711,12 @@ static void *race(void *arg)
 static void race_calls(struct stage *stage, struct call *prepared, uint64_t offset, uint64_t a, uint64_t b, size_t size)
 {
 	struct racer racer = {stage->raw.base + offset, a, b, size, false};
+	const int64_t give_up = world_ms() + 10000;
 	unsigned served = 0;
 	pthread_t thread;
 
 	CHECK_EQ(pthread_create(&thread, NULL, race, &racer), 0);
-	for (unsigned i = 0; i < world_scaled(4000); i++) {
+	for (unsigned i = 0; i < world_scaled(4000) || (!served && world_ms() < give_up); i++) {
 		struct call call = *prepared;
 		int r = run(&call);
 
@@ -922,6 +923,7 @@ TEST(handles_that_are_closed_while_in_use)
 	raw_open_channel(&stage.raw, 1);
 	raw_open_channel(&stage.raw, 2);
 	atomic_store(&user.stack, new_stack(&stage.raw, 2));
+	atomic_store(&user.frame, 1); /* none yet */
 	CHECK_EQ(pthread_create(&thread, NULL, use_handles, &user), 0);
 	for (unsigned i = 0; i < world_scaled(3000); i++) {
 		struct call call = call_new(&stage.raw, "kit_stack_push");

@@ -392,6 +392,13 @@ struct kit_stack *kit_stack_self(struct kit_stack *stack)
 	return stack;
 }
 
+/* A new one, which happens to lie where the old one did. */
+struct kit_stack *kit_stack_renew(struct kit_stack *stack)
+{
+	memset(stack, 0, sizeof *stack);
+	return stack;
+}
+
 bool kit_stack_drop_if_empty(struct kit_stack *stack)
 {
 	if (stack->n)
@@ -451,6 +458,12 @@ static _Thread_local char noted[4096];
 void kit_note(const char *text, const int *numbers, int n)
 {
 	snprintf(noted + strlen(noted), sizeof noted - strlen(noted), "%s %ld;", text, kit_sum(numbers, (size_t)n));
+}
+
+void kit_note_part(char a, char b, char c, char d, char e, char f, char g, char h, const char *text, int from, int to)
+{
+	snprintf(noted + strlen(noted), sizeof noted - strlen(noted), "%c%c%c%c%c%c%c%c %.*s;", a, b, c, d, e, f, g, h,
+		 to - from < 8 ? to - from : 8, text + from);
 }
 
 size_t kit_noted(char *out, size_t cap)
