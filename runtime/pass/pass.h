@@ -82,6 +82,13 @@ void vmrpc__handle_closed(struct vmrpc__session *session, uint64_t word, bool cl
 /* The caller uses it no more. */
 void vmrpc__handle_done(struct vmrpc__session *session, uint64_t word);
 
+/* ---- left.c: caller --------------------------------------------------------------------------------------- */
+
+/* A block of our arena, staged for a call that timed out on this channel. */
+void vmrpc__left_add(struct vmrpc__session *session, uint32_t index, uint32_t generation, size_t offset);
+/* Frees those whose channel the server has let go of. */
+void vmrpc__left_release(struct vmrpc__session *session);
+
 /* ---- keep.c: caller: results that outlive their call ---------------------------------------------------------- */
 
 /* The caller's copy of a result that lives until the next call (of this method by this thread on this handle), or for

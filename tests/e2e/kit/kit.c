@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <vmrpc/vmrpc.h>
 
@@ -452,6 +453,12 @@ void kit_gauge_free(struct kit_gauge *gauge)
 }
 
 /* ---- calls ------------------------------------------------------------------------------------------------------ */
+
+void kit_doze(int ms, const void *data, size_t n)
+{
+	(void)data, (void)n;
+	nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L}, NULL);
+}
 
 static _Thread_local char noted[4096];
 

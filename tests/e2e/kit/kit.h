@@ -113,6 +113,7 @@ int kit_gauge_value(struct kit_gauge *gauge VMRPC_HANDLE) VMRPC_ON_FAIL(-1);
 void kit_gauge_free(struct kit_gauge *gauge VMRPC_HANDLE VMRPC_CLOSES);
 
 /* Calls. */
+void kit_doze(int ms, const void *data VMRPC_SIZE(n), size_t n);
 void kit_note(const char *text VMRPC_STRING, const int *numbers VMRPC_COUNT(n), int n) VMRPC_ASYNC;
 void kit_note_part(char a, char b, char c, char d, char e, char f, char g, char h,
 		   const char *text VMRPC_RANGE(from, to), int from, int to) VMRPC_ASYNC;

@@ -609,6 +609,33 @@ TEST(calls_leave_nothing_in_the_heap)
 	free(large);
 }
 
+/* Nor do calls that time out, once the server is done with them. */
+TEST(calls_that_time_out_leave_nothing_in_the_heap)
+{
+	enum { SIZE = 1 << 20, ROUNDS = 8 };
+	unsigned char *large = calloc(1, SIZE);
+	struct vmrpc *conn;
+	char address[160];
+
+	snprintf(address, sizeof address, "%s&heap=3M", getenv("VMRPC_KIT"));
+	CHECK_EQ(vmrpc_connect(&conn, &kit_service, address), 0);
+	vmrpc_close(conn);
+	memcpy(strstr(address, "timeout=20s"), "timeout=9ms", 11);
+	CHECK_EQ(vmrpc_connect(&conn, &kit_service, address), 0);
+	for (int i = 0, tries = 0; i < ROUNDS; tries++) {
+		int r = kit_doze_rpc(conn, 50, large, SIZE);
+
+		CHECK(tries < 2000);
+		if (r == -ETIMEDOUT)
+			i++;
+		else if (r != -ENOMEM && r != -EMFILE) /* it still dozes */
+			TEST_FAIL("%d: %s", r, vmrpc_error_message());
+		nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+	}
+	vmrpc_close(conn);
+	free(large);
+}
+
 /* The server is a child that lives as long as the tests. Both sides' options come from the environment. */
 static char folder[] = "/tmp/vmrpc-test-XXXXXX";
 
