@@ -153,6 +153,7 @@ struct vmrpc__session {
 	struct vmrpc__counters past;		/* of closed channels */
 	struct vmrpc__heap_range *heaps;	/* by offset */
 	struct vmrpc__handles *_Atomic handles; /* server: pass/handles.c */
+	struct vmrpc__left *left;		/* client: pass/left.c */
 	uint64_t serial;			/* of this session among all of this process */
 	uint64_t secret;			/* what identities of results are mixed with */
 	struct vmrpc__session *next; /* client: sessions of a conn that died with blocks in use; server: all */
@@ -304,6 +305,8 @@ int vmrpc__pass_serve(struct vmrpc__channel *channel, const struct vmrpc_method 
 		      int (*run)(void *arg), void *arg);
 /* Server: closes what a client that is gone left open. */
 void vmrpc__handles_free(struct vmrpc__session *session);
+/* Client: forgets what calls left behind that timed out. */
+void vmrpc__left_free(struct vmrpc__session *session);
 /* Client: frees what results of this thread, or handles of this connection, took. */
 void vmrpc__borrowed_free(struct vmrpc__thread *thread);
 void vmrpc__objects_free(struct vmrpc *conn);

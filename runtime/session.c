@@ -175,6 +175,7 @@ void vmrpc__session_unref(struct vmrpc__session *session)
 		return;
 	vmrpc__registry_remove(session);
 	vmrpc__handles_free(session);
+	vmrpc__left_free(session);
 	vmrpc__arena_free(session->arena);
 	while (session->heaps) {
 		struct vmrpc__heap_range *range = session->heaps;

@@ -211,6 +211,7 @@ static int take_stage(struct passing *passing)
 		channel->spill_used += passing->stage_size;
 		return 0;
 	}
+	vmrpc__left_release(passing->session);
 	passing->stage = vmrpc__arena_malloc(passing->session->arena, passing->stage_size);
 	if (!passing->stage)
 		return vmrpc__fail(
@@ -609,6 +610,32 @@ static int finish(struct passing *passing)
 
 /* ---- calls ------------------------------------------------------------------------------------------------- */
 
+static int call_out(struct passing *passing, uint32_t number, int64_t timeout_ms)
+{
+	struct vmrpc__session *session = passing->session;
+	const uint32_t index = passing->channel->index, generation = passing->channel->generation;
+	const bool has_block = passing->stage && !passing->in_spill, had_chunks = passing->deep.chunks != NULL;
+	bool ended;
+	int r;
+
+	if (has_block || had_chunks)
+		vmrpc__session_ref(session);
+	r = vmrpc__call(passing->channel, VMRPC__CALL, number, passing->method, passing->words, timeout_ms);
+	if (r < 0 && vmrpc__self->lost) {
+		/* The channel may be gone; while the session lives, the peer may still be using what is staged. */
+		if (has_block && atomic_load_explicit(&session->ended, memory_order_relaxed))
+			leave_stage(passing);
+		else if (has_block)
+			vmrpc__left_add(session, index, generation, (size_t)(passing->stage - session->region.base));
+		passing->stage = NULL;
+		ended = atomic_load_explicit(&session->ended, memory_order_relaxed) != 0;
+		vmrpc__deep_lost(&passing->deep, ended, index, generation);
+	}
+	if (has_block || had_chunks)
+		vmrpc__session_unref(session);
+	return r;
+}
+
 int vmrpc__pass_call(struct vmrpc__channel *channel, uint32_t number, const struct vmrpc_method *method, void *frame,
 		     int64_t timeout_ms)
 {
@@ -639,27 +666,20 @@ int vmrpc__pass_call(struct vmrpc__channel *channel, uint32_t number, const stru
 	r = prepare(&passing);
 	if (r < 0) {
 		leave_stage(&passing);
-		vmrpc__deep_end(&passing.deep, true);
+		vmrpc__deep_end(&passing.deep);
 		vmrpc__self->refused = true;
 		goto out;
 	}
-	r = vmrpc__call(channel, VMRPC__CALL, number, method, passing.words, timeout_ms);
+	r = call_out(&passing, number, timeout_ms);
 	if (r == 0) {
 		r = finish(&passing);
 		if (r < 0) {
 			vmrpc__self->lost = false;
 			vmrpc__self->refused = true;
 		}
-	} else if (vmrpc__self->lost) {
-		/* The channel may be gone; while the session lives, the peer may still be using what is staged. */
-		if (!passing.in_spill && atomic_load_explicit(&passing.session->ended, memory_order_relaxed))
-			leave_stage(&passing);
-		passing.stage = NULL;
-		vmrpc__deep_end(&passing.deep,
-				atomic_load_explicit(&passing.session->ended, memory_order_relaxed) != 0);
 	}
 	leave_stage(&passing);
-	vmrpc__deep_end(&passing.deep, true);
+	vmrpc__deep_end(&passing.deep);
 out:
 	if (passing.words != small)
 		free(passing.words);

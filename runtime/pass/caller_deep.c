@@ -266,15 +266,22 @@ int vmrpc__deep_back(struct vmrpc__deep *deep, const struct vmrpc__piece *piece)
 	return r;
 }
 
-void vmrpc__deep_end(struct vmrpc__deep *deep, bool release)
+void vmrpc__deep_lost(struct vmrpc__deep *deep, bool ended, uint32_t channel, uint32_t generation)
 {
 	while (deep->chunks) {
 		struct vmrpc__chunk *chunk = deep->chunks;
 
 		deep->chunks = chunk->next;
-		if (release)
+		if (ended)
 			vmrpc__arena_release(deep->session->arena, chunk->offset);
+		else
+			vmrpc__left_add(deep->session, channel, generation, chunk->offset);
 		free(chunk);
 	}
+}
+
+void vmrpc__deep_end(struct vmrpc__deep *deep)
+{
+	vmrpc__deep_lost(deep, true, 0, 0);
 	vmrpc__nodes_free(&deep->nodes);
 }

@@ -146,8 +146,9 @@ struct vmrpc__deep { /* of one call */
 /* Stages what a measured piece leads to, and sets where it lies in the region. -ENOBUFS: the heap is full. */
 int vmrpc__deep_in(struct vmrpc__deep *deep, const struct vmrpc_pass *pass, struct vmrpc__piece *piece);
 int vmrpc__deep_back(struct vmrpc__deep *deep, const struct vmrpc__piece *piece);
-/* release: the staged memory; not while the peer may still be using it. */
-void vmrpc__deep_end(struct vmrpc__deep *deep, bool release);
+/* After a call without an answer: the peer may still be using what is staged, unless the session has ended. */
+void vmrpc__deep_lost(struct vmrpc__deep *deep, bool ended, uint32_t channel, uint32_t generation);
+void vmrpc__deep_end(struct vmrpc__deep *deep);
 
 /* ---- lent.c: what the peer may use ----------------------------------------------------------------------- */
 
@@ -174,6 +175,13 @@ uint64_t vmrpc__handle_widen(struct vmrpc__session *session, int64_t number);
 void vmrpc__handle_closed(struct vmrpc__session *session, uint64_t word, bool closed);
 /* The caller uses it no more. */
 void vmrpc__handle_done(struct vmrpc__session *session, uint64_t word);
+
+/* ---- left.c: caller --------------------------------------------------------------------------------------- */
+
+/* A block of our arena, staged for a call that timed out on this channel. */
+void vmrpc__left_add(struct vmrpc__session *session, uint32_t index, uint32_t generation, size_t offset);
+/* Frees those whose channel the server has let go of. */
+void vmrpc__left_release(struct vmrpc__session *session);
 
 /* ---- keep.c: caller: results that outlive their call ---------------------------------------------------------- */
 

@@ -237,6 +237,7 @@ int raw_handshake(struct raw *raw, raw_twist *twist, void *arg)
 {
 	union raw_message message = {0};
 	int r;
+	const struct vmrpc_service *service = raw->service ? raw->service : &lab_service;
 
 	raw->twist = twist;
 	raw->arg = arg;
@@ -245,12 +246,12 @@ int raw_handshake(struct raw *raw, raw_twist *twist, void *arg)
 		.protocol = VMRPC__PROTOCOL,
 		.magic = VMRPC__MAGIC,
 		.flags = VMRPC__HELLO_MAP_ANY | raw->service_flags,
-		.major = lab_service.major,
-		.n_methods = lab_service.n_methods,
-		.n_callbacks = lab_service.n_callbacks,
+		.major = service->major,
+		.n_methods = service->n_methods,
+		.n_callbacks = service->n_callbacks,
 		.heap_size = 1 << 20,
-		.service = "lab",
 	};
+	snprintf(message.hello.service, sizeof message.hello.service, "%s", service->name);
 	memset(message.hello.cpus, 0xff, sizeof message.hello.cpus);
 	if (!send_twisted(raw, RAW_HELLO, &message, sizeof message.hello))
 		return -EPIPE;
@@ -260,10 +261,9 @@ int raw_handshake(struct raw *raw, raw_twist *twist, void *arg)
 	if (r == 0)
 		r = say_placed(raw);
 	if (r == 0)
-		r = say_methods(raw, RAW_METHODS, lab_service.methods, lab_service.n_methods, 0);
-	if (r == 0)
-		r = say_methods(raw, RAW_CALLBACKS, lab_service.callbacks, lab_service.n_callbacks,
-				VMRPC__HELLO_CALLBACKS);
+		r = say_methods(raw, RAW_METHODS, service->methods, service->n_methods, 0);
+	if (r == 0 && service->n_callbacks)
+		r = say_methods(raw, RAW_CALLBACKS, service->callbacks, service->n_callbacks, VMRPC__HELLO_CALLBACKS);
 	if (r < 0)
 		return r;
 	memset(&message, 0, sizeof message);
@@ -516,6 +516,7 @@ int raw_answer_handshake(struct raw *raw, raw_twist *twist, void *arg)
 	raw->twist = twist;
 	raw->arg = arg;
 	r = expect(raw, &message, VMRPC__HELLO, sizeof message.hello);
+	raw->n_callbacks = message.hello.n_callbacks;
 	if (r == 0)
 		r = make_region(raw);
 	if (r < 0)
@@ -532,7 +533,7 @@ int raw_answer_handshake(struct raw *raw, raw_twist *twist, void *arg)
 	r = answer_placed(raw);
 	if (r == 0)
 		r = answer_methods(raw, RAW_METHODS_OK);
-	if (r == 0)
+	if (r == 0 && raw->n_callbacks)
 		r = answer_methods(raw, RAW_CALLBACKS_OK);
 	if (r == 0)
 		r = expect(raw, &message, VMRPC__READY, sizeof message.ready);

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include <vmrpc/stub.h>
+
 #include "wire.h"
 
 #define RAW_PATIENCE_MS 20000 /* for an answer that must come */
@@ -48,7 +50,9 @@ struct raw {
 	uint32_t turns[4096];	      /* of each channel: last one published or seen */
 	uint32_t generations[4096];
 	char refusal[512];
-	uint32_t service_flags; /* in HELLO */
+	uint32_t service_flags;		     /* in HELLO */
+	const struct vmrpc_service *service; /* whose methods it speaks of; NULL: lab's */
+	uint32_t n_callbacks;		     /* that the client has said it has */
 	raw_twist *twist;
 	void *arg;
 };
@@ -72,7 +76,7 @@ bool raw_is_hung_up(struct raw *raw, int ms);
 
 /* ---- as a client --------------------------------------------------------------------------------------------- */
 
-/* Shakes hands for the service lab, each message twisted. 0; or -EPIPE when the server hung up, -ETIMEDOUT when it fell
+/* Shakes hands for the service, each message twisted. 0; or -EPIPE when the server hung up, -ETIMEDOUT when it fell
  * silent, or the negative errno of its refusal, whose words are in raw->refusal. */
 int raw_handshake(struct raw *raw, raw_twist *twist, void *arg);
 /* Connects and shakes hands. */

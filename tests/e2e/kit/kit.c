@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <vmrpc/vmrpc.h>
 
@@ -402,14 +403,15 @@ long kit_rows_sum(const struct kit_row *rows, size_t n)
 	long sum = 0;
 
 	for (size_t i = 0; i < n; i++)
-		sum += kit_sum(rows[i].numbers, rows[i].n) + (rows[i].name ? (long)strlen(rows[i].name) : 0);
+		sum += (rows[i].numbers ? kit_sum(rows[i].numbers, rows[i].n) : 0) +
+		       (rows[i].name ? (long)strlen(rows[i].name) : 0);
 	return sum;
 }
 
 void kit_rows_negate(struct kit_row *rows, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		for (size_t j = 0; j < rows[i].n; j++)
+		for (size_t j = 0; rows[i].numbers && j < rows[i].n; j++)
 			rows[i].numbers[j] = -rows[i].numbers[j];
 		if (rows[i].name)
 			kit_upper(rows[i].name, 1);
@@ -455,7 +457,7 @@ long kit_values(struct kit_value *values, int n)
 			sum += values[i].as.number++;
 			break;
 		case KIT_TEXT:
-			sum += (long)strlen(values[i].as.text);
+			sum += values[i].as.text ? (long)strlen(values[i].as.text) : 0;
 			break;
 		case KIT_LIST:
 			sum += kit_list_sum(values[i].as.list);
@@ -471,7 +473,7 @@ double kit_trace(const struct kit_matrix *m)
 {
 	double sum = 0;
 
-	for (int i = 0; i < m->data.rows && i < m->data.columns; i++)
+	for (int i = 0; m->data.cells && i < m->data.rows && i < m->data.columns; i++)
 		sum += m->data.cells[i * m->data.columns + i];
 	return sum;
 }
@@ -535,6 +537,13 @@ const char *kit_stack_name(struct kit_stack *stack)
 
 struct kit_stack *kit_stack_self(struct kit_stack *stack)
 {
+	return stack;
+}
+
+/* A new one, which happens to lie where the old one did. */
+struct kit_stack *kit_stack_renew(struct kit_stack *stack)
+{
+	memset(stack, 0, sizeof *stack);
 	return stack;
 }
 
@@ -626,11 +635,23 @@ int kit_ticket_number(long ticket)
 
 /* ---- calls ------------------------------------------------------------------------------------------------------ */
 
+void kit_doze(int ms, const void *data, size_t n)
+{
+	(void)data, (void)n;
+	nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L}, NULL);
+}
+
 static _Thread_local char noted[4096];
 
 void kit_note(const char *text, const int *numbers, int n)
 {
 	snprintf(noted + strlen(noted), sizeof noted - strlen(noted), "%s %ld;", text, kit_sum(numbers, (size_t)n));
+}
+
+void kit_note_part(char a, char b, char c, char d, char e, char f, char g, char h, const char *text, int from, int to)
+{
+	snprintf(noted + strlen(noted), sizeof noted - strlen(noted), "%c%c%c%c%c%c%c%c %.*s;", a, b, c, d, e, f, g, h,
+		 to - from < 8 ? to - from : 8, text + from);
 }
 
 size_t kit_noted(char *out, size_t cap)

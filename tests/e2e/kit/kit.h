@@ -151,6 +151,7 @@ int kit_stack_push(struct kit_stack *stack VMRPC_NONNULL, int number) VMRPC_ON_F
 int kit_stack_pop(struct kit_stack *stack) VMRPC_ON_FAIL(-1);
 const char *kit_stack_name(struct kit_stack *stack) VMRPC_STRING VMRPC_BORROWED;
 struct kit_stack *kit_stack_self(struct kit_stack *stack);
+struct kit_stack *kit_stack_renew(struct kit_stack *stack VMRPC_NONNULL VMRPC_CLOSES) VMRPC_CLOSE_WITH(kit_stack_free);
 bool kit_stack_drop_if_empty(struct kit_stack *stack VMRPC_CLOSES_IF(result)) VMRPC_ON_FAIL(false);
 int kit_stacks_open(void);
 long kit_stacks_sum(struct kit_stack *const *stacks VMRPC_COUNT(n), size_t n) VMRPC_ON_FAIL(-1);
@@ -171,7 +172,10 @@ long kit_ticket(int n) VMRPC_HANDLE_NAMED(ticket);
 int kit_ticket_number(long ticket VMRPC_HANDLE_NAMED(ticket)) VMRPC_ON_FAIL(-2);
 
 /* Calls. */
+void kit_doze(int ms, const void *data VMRPC_SIZE(n), size_t n);
 void kit_note(const char *text VMRPC_STRING, const int *numbers VMRPC_COUNT(n), int n) VMRPC_ASYNC;
+void kit_note_part(char a, char b, char c, char d, char e, char f, char g, char h,
+		   const char *text VMRPC_RANGE(from, to), int from, int to) VMRPC_ASYNC;
 size_t kit_noted(char *out VMRPC_STRING_OUT(cap), size_t cap) VMRPC_FLUSH;
 void kit_forget(void) VMRPC_FLUSH;
 

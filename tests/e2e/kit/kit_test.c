@@ -627,6 +627,17 @@ TEST(asynchronous_calls_take_their_data_along)
 	CHECK_STR(out, "wora 1;worb 2;worc 3;");
 }
 
+TEST(calls_that_do_not_wait_with_many_arguments)
+{
+	char *part = text("0123456789"), *out = memory(4096);
+
+	kit_forget();
+	for (int i = 0; i < 3; i++)
+		kit_note_part('a', 'b', 'c', 'd', 'e', 'f', 'g', (char)('0' + i), part, i, 3 + i);
+	CHECK_EQ(kit_noted(out, 4096), strlen("abcdefg0 012;abcdefg1 123;abcdefg2 234;"));
+	CHECK_STR(out, "abcdefg0 012;abcdefg1 123;abcdefg2 234;");
+}
+
 static void *call_a_lot(void *arg)
 {
 	const int me = (int)(intptr_t)arg;
@@ -729,6 +740,21 @@ TEST(locals_of_an_rpc_stack_are_shared)
 	vmrpc_close(conn);
 }
 
+TEST(a_renewed_handle_is_another)
+{
+	struct kit_stack *old = kit_stack_new("old"), *new;
+	int value;
+
+	kit_stack_push(old, 1);
+	new = kit_stack_renew(old);
+	CHECK_EQ(kit_stack_pop(new), -1);
+	CHECK_EQ(kit_stack_push(new, 2), 0);
+	CHECK_EQ(kit_stack_pop(new), 2);
+	CHECK_SAYS(kit_stack_pop_rpc(NULL, old, &value), EBADF, "closed");
+	kit_stack_free(new);
+	CHECK_EQ(kit_stacks_open(), 0);
+}
+
 TEST(closed_handles_are_known_to_be)
 {
 	struct kit_stack *stack = kit_stack_new("gone");
@@ -790,11 +816,39 @@ TEST(calls_leave_nothing_in_the_heap)
 		free(kit_join("a", "b"));
 		kit_describe(i);
 		kit_note("x", &i, 1);
+		kit_note_part('a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', (char *)large, 1000, 200000);
 		kit_forget();
 		CHECK_EQ(kit_stack_pop((struct kit_stack *)&n), -1);
 	}
 	kit_stack_free(stack);
 	CHECK_EQ(kit_checksum(large, 200000), kit_checksum(large, 200000));
+	free(large);
+}
+
+/* Nor do calls that time out, once the server is done with them. */
+TEST(calls_that_time_out_leave_nothing_in_the_heap)
+{
+	enum { SIZE = 1 << 20, ROUNDS = 8 };
+	unsigned char *large = calloc(1, SIZE);
+	struct vmrpc *conn;
+	char address[160];
+
+	snprintf(address, sizeof address, "%s&heap=3M", getenv("VMRPC_KIT"));
+	CHECK_EQ(vmrpc_connect(&conn, &kit_service, address), 0);
+	vmrpc_close(conn);
+	memcpy(strstr(address, "timeout=20s"), "timeout=9ms", 11);
+	CHECK_EQ(vmrpc_connect(&conn, &kit_service, address), 0);
+	for (int i = 0, tries = 0; i < ROUNDS; tries++) {
+		int r = kit_doze_rpc(conn, 50, large, SIZE);
+
+		CHECK(tries < 2000);
+		if (r == -ETIMEDOUT)
+			i++;
+		else if (r != -ENOMEM && r != -EMFILE) /* it still dozes */
+			TEST_FAIL("%d: %s", r, vmrpc_error_message());
+		nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+	}
+	vmrpc_close(conn);
 	free(large);
 }
 
