@@ -99,8 +99,7 @@ static bool may_pass(const struct raw *raw, uint64_t offset, uint64_t size)
 	return false;
 }
 
-/* ---- calls by the tables ------------------------------------------------------------------------------------------
- */
+/* ---- calls by the tables ------------------------------------------------------------------------------------- */
 
 struct call {
 	struct raw *raw;
@@ -245,8 +244,7 @@ static int run_with(struct raw *raw, const char *method, const char *field, uint
 				  test_status);                                                                  \
 	} while (0)
 
-/* ---- nothing else changes ------------------------------------------------------------------------------------------
- */
+/* ---- nothing else changes ------------------------------------------------------------------------------------ */
 
 static void remember(const struct stage *stage)
 {
@@ -276,8 +274,7 @@ static void check_unchanged(const struct stage *stage, const char *method, uint6
 			TEST_FAIL("%s has written to 0x%" PRIx64, method, i);
 }
 
-/* ---- addresses ----------------------------------------------------------------------------------------------------
- */
+/* ---- addresses ----------------------------------------------------------------------------------------------- */
 
 /* One parameter: bytes size, aligned, as many from the address on. */
 static const struct param {
@@ -509,8 +506,7 @@ TEST(null_where_something_must_be)
 	stage_end(&stage);
 }
 
-/* ---- lengths ------------------------------------------------------------------------------------------------------
- */
+/* ---- lengths ------------------------------------------------------------------------------------------------- */
 
 TEST(wild_lengths)
 {
@@ -648,8 +644,7 @@ TEST(ranges_the_wrong_way_round)
 	stage_end(&stage);
 }
 
-/* ---- strings -------------------------------------------------------------------------------------------------------
- */
+/* ---- strings ------------------------------------------------------------------------------------------------- */
 
 TEST(strings_without_end)
 {
@@ -674,8 +669,108 @@ TEST(strings_without_end)
 	stage_end(&stage);
 }
 
-/* ---- while it looks ------------------------------------------------------------------------------------------------
- */
+/* ---- deeper --------------------------------------------------------------------------------------------- */
+
+static void put(struct raw *raw, uint64_t offset, uint64_t value)
+{
+	memcpy(raw->base + offset, &value, sizeof value);
+}
+
+TEST(lists_that_go_round_in_circles)
+{
+	struct stage stage = stage_begin("trust=no");
+	struct raw *raw = &stage.raw;
+	struct call call = call_new(raw, "kit_list_sum");
+	const uint64_t list = own_memory(raw, 0);
+
+	put(raw, list + 8, word_at(raw, list)); /* itself */
+	CHECK_EQ(run(&call), -EMSGSIZE);
+	put(raw, list + 8, word_at(raw, list + 16));
+	put(raw, list + 16, 1);
+	put(raw, list + 24, word_at(raw, list));
+	CHECK_EQ(run(&call), -EMSGSIZE);
+	put(raw, list + 24, 0);
+	CHECK_EQ(run(&call), 0);
+	CHECK_EQ(get(&call, "result"), 2);
+	call = call_new(raw, "kit_tour"); /* where they may */
+	put(raw, list, 0);
+	put(raw, list + 8, word_at(raw, list));
+	CHECK_EQ(run(&call), 0);
+	CHECK_EQ(get(&call, "result"), 1);
+	stage_end(&stage);
+}
+
+TEST(wild_pointers_below)
+{
+	struct stage stage = stage_begin("trust=no");
+	struct raw *raw = &stage.raw;
+	const uint64_t list = own_memory(raw, 0);
+	const uint64_t wild[] = {0,
+				 64,
+				 raw->layout.channels,
+				 stack_offset(raw, 0) - 4096,
+				 raw->size,
+				 raw->size - 8,
+				 UINT64_MAX - raw->size,
+				 list + 4,
+				 list + 1};
+	struct call call = call_new(raw, "kit_list_sum"), rows = call_new(raw, "kit_rows_sum");
+
+	put(raw, list, 1);
+	for (unsigned i = 0; i < sizeof wild / sizeof wild[0]; i++) {
+		put(raw, list + 8, word_at(raw, wild[i]));
+		CHECK_EQ(run(&call), -EFAULT);
+	}
+	put(raw, list + 8, UINT64_C(1) << 63 | list);
+	CHECK_EQ(run(&call), -EFAULT);
+	put(raw, list + 8, UINT64_C(1) << 62 | word_at(raw, list));
+	CHECK_EQ(run(&call), -EFAULT);
+
+	for (unsigned i = 0; i < sizeof wild / sizeof wild[0]; i++) {
+		put(raw, list, 4);
+		put(raw, list + 8, word_at(raw, wild[i])); /* numbers, which may lie at any multiple of 4 */
+		put(raw, list + 16, 0);
+		CHECK_EQ(run(&rows), wild[i] == list + 4 ? 0 : -EFAULT);
+	}
+	put(raw, list + 8, word_at(raw, list));
+	put(raw, list, UINT64_MAX);
+	CHECK_EQ(run(&rows), -EINVAL);
+	put(raw, list, UINT64_MAX / 4);
+	CHECK_EQ(run(&rows), -EMSGSIZE);
+	put(raw, list, raw->size);
+	CHECK_EQ(run(&rows), -EFAULT);
+	put(raw, list, 1);
+	memset(raw->base + raw->size - 64, 'x', 64);
+	put(raw, list + 16, word_at(raw, raw->size - 64)); /* a name without end */
+	CHECK_EQ(run(&rows), -EFAULT);
+	stage_end(&stage);
+}
+
+/* What of a struct that comes back is no pointer of the server's, though it was full of them meanwhile. */
+TEST(pointers_below_come_back_as_they_were)
+{
+	struct stage stage = stage_begin("trust=no");
+	struct raw *raw = &stage.raw;
+	struct call call = call_new(raw, "kit_rows_negate");
+	const uint64_t row = own_memory(raw, 0), numbers = own_memory(raw, 5);
+	uint64_t words[3];
+
+	put(raw, row, 2);
+	put(raw, row + 8, word_at(raw, numbers));
+	put(raw, row + 16, word_at(raw, numbers + 8));
+	put(raw, numbers, UINT64_C(0x700000007));
+	put(raw, numbers + 8, 'n');
+	CHECK_EQ(run(&call), 0);
+	memcpy(words, raw->base + row, sizeof words);
+	CHECK_EQ(words[0], 2);
+	CHECK_EQ(words[1], word_at(raw, numbers));
+	CHECK_EQ(words[2], word_at(raw, numbers + 8));
+	CHECK_EQ(*(int *)(void *)(raw->base + numbers), -7);
+	CHECK_EQ(raw->base[numbers + 8], 'N');
+	stage_end(&stage);
+}
+
+/* ---- while it looks ------------------------------------------------------------------------------------------ */
 
 struct racer {
 	void *at;
@@ -772,8 +867,7 @@ TEST(lengths_that_change)
 	stage_end(&stage);
 }
 
-/* ---- calls that do not wait ----------------------------------------------------------------------------------------
- */
+/* ---- calls that do not wait ---------------------------------------------------------------------------------- */
 
 TEST(staged_blocks_that_are_none)
 {
@@ -816,8 +910,7 @@ TEST(staged_blocks_that_are_none)
 	stage_end(&stage);
 }
 
-/* ---- handles -------------------------------------------------------------------------------------------------------
- */
+/* ---- handles ------------------------------------------------------------------------------------------------- */
 
 static uint64_t new_stack(struct raw *raw, uint32_t channel)
 {
@@ -953,8 +1046,7 @@ TEST(handles_that_are_closed_while_in_use)
 	stage_end(&stage);
 }
 
-/* ---- what comes back -----------------------------------------------------------------------------------------------
- */
+/* ---- what comes back ----------------------------------------------------------------------------------------- */
 
 struct mapping {
 	uint64_t low, high;
