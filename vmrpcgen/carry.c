@@ -145,6 +145,10 @@ static const char *why_not_data(const struct passing *passing, struct type *type
 
 		if (is_result)
 			return "pointers behind a pointer, as a result";
+		if (each->lifetime && each->lifetime->word == WORD_BORROWED && (passing->extent || passing->length))
+			return "an array of VMRPC_BORROWED";
+		if (each->lifetime && each->direction != DIRECTION_OUT)
+			return note_text(each->lifetime);
 		why = why_not_data(each, target, words ? words->inner : NULL,
 				   each->direction == DIRECTION_OUT && each->lifetime);
 		if (why)

@@ -176,6 +176,8 @@ static const char *pass_flags(const struct plan *plan, bool is_result)
 		add(&text, " | VMRPC_PASS_COPY");
 	if (plan->closes)
 		add(&text, " | VMRPC_PASS_CLOSES");
+	if (plan->deeper && plan->deeper->lifetime)
+		add(&text, " | VMRPC_PASS_GIVES");
 	if (plan->graph)
 		add(&text, " | VMRPC_PASS_GRAPH");
 	if (plan->number)

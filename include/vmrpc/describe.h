@@ -94,6 +94,7 @@ enum {
 	VMRPC_PASS_CLOSES = 1 << 2,   /* the handle ends with this call, if condition holds */
 	VMRPC_PASS_BORROWED = 1 << 3, /* a handle that is never closed for its caller */
 	VMRPC_PASS_COPY = 1 << 4,     /* a private copy whatever the trust */
+	VMRPC_PASS_GIVES = 1 << 7,    /* the callee may put pointers to memory of its own in it */
 	VMRPC_PASS_GRAPH = 1 << 6,    /* pointers below it may meet or go round in circles */
 	VMRPC_PASS_NUMBER = 1 << 5,   /* a handle that is a number of size bytes; 0 and less stay what they are */
 };

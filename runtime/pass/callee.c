@@ -241,8 +241,8 @@ static int data_in(struct served *served, uint32_t field)
 		word &= ~VMRPC__STAGED;
 	}
 	piece.shared = piece.mine = vmrpc__at(session, vmrpc__word_offset(session, word));
-	if (!session->trust || pass->each || (pass->n_inner && session->offset) || pass->flags & VMRPC_PASS_COPY ||
-	    staged) {
+	if (!session->trust || pass->each || (pass->n_inner && (session->offset || pass->flags & VMRPC_PASS_GIVES)) ||
+	    pass->flags & VMRPC_PASS_COPY || staged) {
 		r = vmrpc__check_data(served, &served->view, pass, word, &piece);
 		if (r < 0)
 			return r;
@@ -441,8 +441,8 @@ static int send_copy(struct served *served, const struct vmrpc_pass *pass, const
 	struct vmrpc__session *session = served->session;
 	struct vmrpc__channel *channel = served->channel;
 	struct vmrpc__copied copied = {0};
-	const size_t used = (channel->spill_used + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
-	const size_t room = VMRPC__SPILL_SIZE - used;
+	const size_t used = ((channel->spill_used + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1)) + served->spill_taken;
+	const size_t room = used < VMRPC__SPILL_SIZE ? VMRPC__SPILL_SIZE - used : 0;
 	unsigned char *at;
 	uint64_t from;
 	int r = vmrpc__measure(&served->view, pass, address, UINT64_MAX >> 1, &from, &copied.size);
@@ -459,10 +459,12 @@ static int send_copy(struct served *served, const struct vmrpc_pass *pass, const
 	}
 	if (pass->lifetime == VMRPC_LIVES_FOR_EVER)
 		copied.identity = identity_of(session, address);
-	if (sizeof copied <= room && copied.size <= room - sizeof copied)
+	if (sizeof copied <= room && copied.size <= room - sizeof copied) {
 		at = channel->spill + used; /* nothing else comes there before the next message */
-	else
+		served->spill_taken += (sizeof copied + copied.size + ALIGNMENT - 1) & ~(size_t)(ALIGNMENT - 1);
+	} else {
 		at = vmrpc__arena_malloc(session->arena, sizeof copied + copied.size);
+	}
 	if (!at)
 		return -ENOMEM;
 	memcpy(at, &copied, sizeof copied);
@@ -594,6 +596,7 @@ int vmrpc__pass_serve(struct vmrpc__channel *channel, const struct vmrpc_method 
 	served.held = NULL;
 	served.far = NULL;
 	served.nodes = (struct vmrpc__nodes){0};
+	served.spill_taken = 0;
 	served.nearby_used = 0;
 	if (!served.pieces || !served.words) {
 		r = -ENOMEM;

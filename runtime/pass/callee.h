@@ -31,6 +31,7 @@ struct served {
 	struct vmrpc__nodes nodes; /* of deeper data */
 	struct held *held;
 	struct far_block *far;
+	size_t spill_taken; /* by copies that the caller fetches */
 	size_t nearby_used;
 	_Alignas(ALIGNMENT) unsigned char nearby[NEARBY];
 };

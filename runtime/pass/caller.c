@@ -384,7 +384,7 @@ static int adopt(struct passing *passing, const struct vmrpc_pass *pass, const u
 	unsigned char *mine;
 
 	if (pass->lifetime == VMRPC_LIVES_UNTIL_NEXT_CALL)
-		mine = vmrpc__keep_borrowed(passing->method, passing->handle, bytes, size);
+		mine = vmrpc__keep_borrowed(pass, passing->handle, bytes, size);
 	else if (pass->lifetime == VMRPC_LIVES_FOR_EVER)
 		mine = vmrpc__keep_for_ever(passing->session, identity, bytes, size);
 	else if ((mine = malloc(size ? size : 1)))

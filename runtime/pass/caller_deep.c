@@ -177,7 +177,7 @@ int vmrpc__deep_in(struct vmrpc__deep *deep, const struct vmrpc_pass *pass, stru
 	deep->graph = pass->flags & VMRPC_PASS_GRAPH;
 	if (deep->graph && deep->nodes.n_seen) /* graphs of two arguments are two */
 		memset(deep->nodes.seen, 0, deep->nodes.n_seen * sizeof *deep->nodes.seen);
-	if (vmrpc__in_region(deep->session, piece->mine)) {
+	if (vmrpc__in_region(deep->session, piece->mine) && !(pass->flags & VMRPC_PASS_GIVES)) {
 		number = vmrpc__node_add(&deep->nodes, &root, UINT64_MAX);
 		if (number < 0)
 			return (int)number;

@@ -9,12 +9,12 @@
 
 struct vmrpc__borrowed {
 	struct vmrpc__borrowed *next;
-	const struct vmrpc_method *method;
+	const struct vmrpc_pass *pass;
 	uint64_t handle;
 	_Alignas(16) unsigned char bytes[];
 };
 
-void *vmrpc__keep_borrowed(const struct vmrpc_method *method, uint64_t handle, const void *bytes, size_t size)
+void *vmrpc__keep_borrowed(const struct vmrpc_pass *pass, uint64_t handle, const void *bytes, size_t size)
 {
 	struct vmrpc__thread *thread = vmrpc__thread_get();
 	struct vmrpc__borrowed *kept, **link;
@@ -22,10 +22,10 @@ void *vmrpc__keep_borrowed(const struct vmrpc_method *method, uint64_t handle, c
 	kept = thread ? malloc(sizeof *kept + size) : NULL;
 	if (!kept)
 		return NULL;
-	*kept = (struct vmrpc__borrowed){.method = method, .handle = handle};
+	*kept = (struct vmrpc__borrowed){.pass = pass, .handle = handle};
 	memcpy(kept->bytes, bytes, size);
 	for (link = &thread->borrowed; *link; link = &(*link)->next)
-		if ((*link)->method == method && (*link)->handle == handle) {
+		if ((*link)->pass == pass && (*link)->handle == handle) {
 			struct vmrpc__borrowed *last = *link;
 
 			*link = last->next;

@@ -185,9 +185,9 @@ void vmrpc__left_release(struct vmrpc__session *session);
 
 /* ---- keep.c: caller: results that outlive their call ---------------------------------------------------------- */
 
-/* The caller's copy of a result that lives until the next call (of this method by this thread on this handle), or for
+/* The caller's copy of a result that lives until the next call (of the same by this thread on this handle), or for
  * ever. NULL: no memory. */
-void *vmrpc__keep_borrowed(const struct vmrpc_method *method, uint64_t handle, const void *bytes, size_t size);
+void *vmrpc__keep_borrowed(const struct vmrpc_pass *pass, uint64_t handle, const void *bytes, size_t size);
 void *vmrpc__keep_for_ever(const struct vmrpc__session *session, uint64_t identity, const void *bytes, size_t size);
 /* Handles on complete types: the address that stands for a number, and back (0: none). */
 void *vmrpc__object_of(struct vmrpc *conn, const struct vmrpc_handle_type *type, uint64_t word);

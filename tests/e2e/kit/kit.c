@@ -469,6 +469,32 @@ long kit_values(struct kit_value *values, int n)
 	return sum;
 }
 
+void kit_names(char **names, int n)
+{
+	for (int i = 0; i < n; i++) {
+		names[i] = i == 2 ? NULL : malloc(40);
+		if (names[i])
+			snprintf(names[i], 40, "name %d", i);
+	}
+}
+
+int kit_new_range(int **ret_range, size_t *ret_n, int n)
+{
+	int *range = kit_range(n);
+
+	if (!range)
+		return -1;
+	*ret_range = range;
+	*ret_n = (size_t)n;
+	return 0;
+}
+
+void kit_last_name(const char **ret_name, const char **ret_static)
+{
+	*ret_name = kit_describe(7);
+	*ret_static = kit_color_name(KIT_GREEN);
+}
+
 double kit_trace(const struct kit_matrix *m)
 {
 	double sum = 0;

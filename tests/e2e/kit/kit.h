@@ -133,6 +133,11 @@ struct kit_value {
 	} as VMRPC_SWITCH(kind);
 };
 long kit_values(struct kit_value *values VMRPC_INOUT VMRPC_COUNT(n), int n);
+void kit_names(char **names VMRPC_OUT VMRPC_COUNT(n) VMRPC_EACH(VMRPC_STRING VMRPC_CALLER_FREES(free)), int n);
+int kit_new_range(int **ret_range VMRPC_OUT VMRPC_EACH(VMRPC_COUNT(*ret_n) VMRPC_CALLER_FREES(free)),
+		  size_t *ret_n VMRPC_OUT, int n) VMRPC_SUCCESS(result == 0);
+void kit_last_name(const char **ret_name VMRPC_OUT VMRPC_EACH(VMRPC_STRING VMRPC_BORROWED),
+		   const char **ret_static VMRPC_OUT VMRPC_EACH(VMRPC_STRING VMRPC_STATIC));
 struct kit_matrix {
 	char name[3];
 	struct {

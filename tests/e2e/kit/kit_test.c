@@ -517,6 +517,35 @@ TEST(sizes_from_fields)
 	CHECK(kit_trace(m) == 6);
 }
 
+TEST(memory_that_comes_out)
+{
+	char **names = memory(400 * sizeof *names);
+	int **range = memory(sizeof *range);
+	size_t *n = memory(sizeof *n);
+	const char *name, *always, *again;
+
+	kit_names(names, 400);
+	CHECK_STR(names[0], "name 0");
+	CHECK(!names[2]);
+	CHECK_STR(names[399], "name 399");
+	for (int i = 0; i < 400; i++)
+		free(names[i]);
+	*n = 99;
+	CHECK_EQ(kit_new_range(range, n, 3000), 0);
+	CHECK_EQ(*n, 3000);
+	CHECK_EQ((*range)[2999], 2999);
+	free(*range);
+	*n = 99;
+	*range = NULL;
+	CHECK_EQ(kit_new_range(range, n, -1), -1);
+	CHECK(!*range);
+	kit_last_name(&name, &always);
+	CHECK_STR(name, "the number 7");
+	CHECK_STR(always, "green");
+	kit_last_name(&name, &again);
+	CHECK(again == always);
+}
+
 TEST(parts_here_and_there)
 {
 	int numbers[] = {1, 2};

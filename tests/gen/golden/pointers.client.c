@@ -25,6 +25,28 @@ _Static_assert(offsetof(struct span, inner) == 4, "struct span: inner is elsewhe
 _Static_assert(offsetof(struct span, inner.wide) == 4, "struct span: inner.wide is elsewhere than when this was generated");
 _Static_assert(offsetof(struct span, name) == 6, "struct span: name is elsewhere than when this was generated");
 
+/* pointers.h:89 */
+_Static_assert(sizeof(struct list) == 16, "struct list has another size than when this was generated");
+_Static_assert(offsetof(struct list, value) == 0, "struct list: value is elsewhere than when this was generated");
+_Static_assert(offsetof(struct list, next) == 8, "struct list: next is elsewhere than when this was generated");
+
+/* pointers.h:93 */
+_Static_assert(sizeof(struct part) == 72, "struct part has another size than when this was generated");
+_Static_assert(offsetof(struct part, n) == 0, "struct part: n is elsewhere than when this was generated");
+_Static_assert(offsetof(struct part, numbers) == 8, "struct part: numbers is elsewhere than when this was generated");
+_Static_assert(offsetof(struct part, name) == 16, "struct part: name is elsewhere than when this was generated");
+_Static_assert(offsetof(struct part, inner) == 24, "struct part: inner is elsewhere than when this was generated");
+_Static_assert(offsetof(struct part, file) == 56, "struct part: file is elsewhere than when this was generated");
+_Static_assert(offsetof(struct part, cookie) == 64, "struct part: cookie is elsewhere than when this was generated");
+
+/* pointers.h:105 */
+_Static_assert(sizeof(struct either) == 16, "struct either has another size than when this was generated");
+_Static_assert(offsetof(struct either, kind) == 0, "struct either: kind is elsewhere than when this was generated");
+_Static_assert(offsetof(struct either, as) == 8, "struct either: as is elsewhere than when this was generated");
+_Static_assert(offsetof(struct either, as.number) == 8, "struct either: as.number is elsewhere than when this was generated");
+_Static_assert(offsetof(struct either, as.text) == 8, "struct either: as.text is elsewhere than when this was generated");
+_Static_assert(offsetof(struct either, as.list) == 8, "struct either: as.list is elsewhere than when this was generated");
+
 /* What travels: arguments there, results back. */
 
 /* pointers.h:20: long one(const struct point *p) */
@@ -540,7 +562,96 @@ _Static_assert(offsetof(struct frame_gauge_value, gauge) == 0, "frame of gauge_v
 _Static_assert(offsetof(struct frame_gauge_value, result) == 8, "frame of gauge_value");
 _Static_assert(offsetof(struct frame_gauge_value, zero_2) == 12, "frame of gauge_value");
 
-/* pointers.h:89: void note(const char *text) */
+/* pointers.h:113: long list_sum(const struct list *list) */
+struct frame_list_sum {
+	const struct list *list;
+	/* and back */
+	long result;
+} __attribute__((packed, aligned(8)));
+_Static_assert(sizeof(struct frame_list_sum) == 16, "frame of list_sum");
+_Static_assert(offsetof(struct frame_list_sum, list) == 0, "frame of list_sum");
+_Static_assert(offsetof(struct frame_list_sum, result) == 8, "frame of list_sum");
+
+/* pointers.h:114: long parts(struct part *parts, int n) */
+struct frame_parts {
+	struct part *parts;
+	int n;
+	unsigned char zero_2[4];
+	/* and back */
+	long result;
+} __attribute__((packed, aligned(8)));
+_Static_assert(sizeof(struct frame_parts) == 24, "frame of parts");
+_Static_assert(offsetof(struct frame_parts, parts) == 0, "frame of parts");
+_Static_assert(offsetof(struct frame_parts, n) == 8, "frame of parts");
+_Static_assert(offsetof(struct frame_parts, zero_2) == 12, "frame of parts");
+_Static_assert(offsetof(struct frame_parts, result) == 16, "frame of parts");
+
+/* pointers.h:115: int eithers(struct either *e) */
+struct frame_eithers {
+	struct either *e;
+	/* and back */
+	int result;
+	unsigned char zero_2[4];
+} __attribute__((packed, aligned(8)));
+_Static_assert(sizeof(struct frame_eithers) == 16, "frame of eithers");
+_Static_assert(offsetof(struct frame_eithers, e) == 0, "frame of eithers");
+_Static_assert(offsetof(struct frame_eithers, result) == 8, "frame of eithers");
+_Static_assert(offsetof(struct frame_eithers, zero_2) == 12, "frame of eithers");
+
+/* pointers.h:116: int graph(struct list *list) */
+struct frame_graph {
+	struct list *list;
+	/* and back */
+	int result;
+	unsigned char zero_2[4];
+} __attribute__((packed, aligned(8)));
+_Static_assert(sizeof(struct frame_graph) == 16, "frame of graph");
+_Static_assert(offsetof(struct frame_graph, list) == 0, "frame of graph");
+_Static_assert(offsetof(struct frame_graph, result) == 8, "frame of graph");
+_Static_assert(offsetof(struct frame_graph, zero_2) == 12, "frame of graph");
+
+/* pointers.h:117: int arguments(const char *const *argv, int n) */
+struct frame_arguments {
+	const char *const *argv;
+	int n;
+	unsigned char zero_2[4];
+	/* and back */
+	int result;
+	unsigned char zero_4[4];
+} __attribute__((packed, aligned(8)));
+_Static_assert(sizeof(struct frame_arguments) == 24, "frame of arguments");
+_Static_assert(offsetof(struct frame_arguments, argv) == 0, "frame of arguments");
+_Static_assert(offsetof(struct frame_arguments, n) == 8, "frame of arguments");
+_Static_assert(offsetof(struct frame_arguments, zero_2) == 12, "frame of arguments");
+_Static_assert(offsetof(struct frame_arguments, result) == 16, "frame of arguments");
+_Static_assert(offsetof(struct frame_arguments, zero_4) == 20, "frame of arguments");
+
+/* pointers.h:118: void names(char **names, int n) */
+struct frame_names {
+	char **names;
+	int n;
+	unsigned char zero_2[4];
+} __attribute__((packed, aligned(8)));
+_Static_assert(sizeof(struct frame_names) == 16, "frame of names");
+_Static_assert(offsetof(struct frame_names, names) == 0, "frame of names");
+_Static_assert(offsetof(struct frame_names, n) == 8, "frame of names");
+_Static_assert(offsetof(struct frame_names, zero_2) == 12, "frame of names");
+
+/* pointers.h:119: int allocated(int **ret, int *ret_n) */
+struct frame_allocated {
+	int **ret;
+	int *ret_n;
+	/* and back */
+	int result;
+	unsigned char zero_3[4];
+} __attribute__((packed, aligned(8)));
+_Static_assert(sizeof(struct frame_allocated) == 24, "frame of allocated");
+_Static_assert(offsetof(struct frame_allocated, ret) == 0, "frame of allocated");
+_Static_assert(offsetof(struct frame_allocated, ret_n) == 8, "frame of allocated");
+_Static_assert(offsetof(struct frame_allocated, result) == 16, "frame of allocated");
+_Static_assert(offsetof(struct frame_allocated, zero_3) == 20, "frame of allocated");
+
+/* pointers.h:122: void note(const char *text) */
 struct frame_note {
 	const char *text;
 } __attribute__((packed, aligned(8)));
@@ -593,7 +704,14 @@ enum {
 	method_files = 42,
 	method_gauge_new = 43,
 	method_gauge_value = 44,
-	method_note = 45,
+	method_list_sum = 45,
+	method_parts = 46,
+	method_eithers = 47,
+	method_graph = 48,
+	method_arguments = 49,
+	method_names = 50,
+	method_allocated = 51,
+	method_note = 52,
 };
 
 /* Bytes of structs that hold no value: what happened to lie there stays here. */
@@ -606,83 +724,168 @@ static void clean_struct_padded(void *record)
 }
 
 /* Types, as programs see them that know no header. */
-static const struct vmrpc_type types[39];
+static const struct vmrpc_type types[55];
 
 /* struct point */
 static const struct vmrpc_field fields_18[] = {
-	{.name = "x", .type = &types[32], .offset = 0, .bits = -1},
-	{.name = "y", .type = &types[32], .offset = 8, .bits = -1},
+	{.name = "x", .type = &types[39], .offset = 0, .bits = -1},
+	{.name = "y", .type = &types[39], .offset = 8, .bits = -1},
 };
 
 /* struct padded */
 static const struct vmrpc_field fields_19[] = {
-	{.name = "c", .type = &types[30], .offset = 0, .bits = -1},
+	{.name = "c", .type = &types[37], .offset = 0, .bits = -1},
 	{.name = "i", .type = &types[13], .offset = 4, .bits = -1},
 };
 
 /* struct span */
-static const struct vmrpc_field fields_31[] = {
+static const struct vmrpc_field fields_38[] = {
 	{.name = "n", .type = &types[13], .offset = 0, .bits = -1},
-	{.name = "inner", .type = &types[36], .offset = 4, .bits = -1},
-	{.name = "name", .type = &types[37], .offset = 6, .bits = -1},
+	{.name = "inner", .type = &types[47], .offset = 4, .bits = -1},
+	{.name = "name", .type = &types[48], .offset = 6, .bits = -1},
 };
 
 /* struct gauge */
-static const struct vmrpc_field fields_35[] = {
+static const struct vmrpc_field fields_42[] = {
 	{.name = "value", .type = &types[13], .offset = 0, .bits = -1},
 };
 
-/* struct */
-static const struct vmrpc_field fields_36[] = {
-	{.name = "wide", .type = &types[38], .offset = 0, .bits = -1},
+/* struct list */
+static const struct vmrpc_field fields_43[] = {
+	{.name = "value", .type = &types[13], .offset = 0, .bits = -1},
+	{.name = "next", .type = &types[29], .offset = 8, .bits = -1},
 };
 
-static const struct vmrpc_type types[39] = {
+/* struct part */
+static const struct vmrpc_field fields_44[] = {
+	{.name = "n", .type = &types[5], .offset = 0, .bits = -1},
+	{.name = "numbers", .type = &types[3], .offset = 8, .bits = -1},
+	{.name = "name", .type = &types[10], .offset = 16, .bits = -1},
+	{.name = "inner", .type = &types[49], .offset = 24, .bits = -1},
+	{.name = "file", .type = &types[21], .offset = 56, .bits = -1},
+	{.name = "cookie", .type = &types[14], .offset = 64, .bits = -1},
+};
+
+/* struct either */
+static const struct vmrpc_field fields_45[] = {
+	{.name = "kind", .type = &types[50], .offset = 0, .bits = -1},
+	{.name = "as", .type = &types[51], .offset = 8, .bits = -1},
+};
+
+/* struct */
+static const struct vmrpc_field fields_47[] = {
+	{.name = "wide", .type = &types[52], .offset = 0, .bits = -1},
+};
+
+/* union */
+static const struct vmrpc_field fields_51[] = {
+	{.name = "number", .type = &types[1], .offset = 0, .bits = -1},
+	{.name = "text", .type = &types[12], .offset = 0, .bits = -1},
+	{.name = "list", .type = &types[29], .offset = 0, .bits = -1},
+};
+
+/* struct */
+static const struct vmrpc_field fields_53[] = {
+	{.name = "m", .type = &types[52], .offset = 0, .bits = -1},
+	{.name = "cells", .type = &types[54], .offset = 8, .bits = -1},
+};
+
+static const struct vmrpc_type types[55] = {
 	[0] = {.kind = VMRPC_TYPE_POINTER, .name = "const struct point *", .size = 8, .align = 8, .target = &types[18]},
 	[1] = {.kind = VMRPC_TYPE_SIGNED, .name = "long", .size = 8, .align = 8},
 	[2] = {.kind = VMRPC_TYPE_POINTER, .name = "struct padded *", .size = 8, .align = 8, .target = &types[19]},
 	[3] = {.kind = VMRPC_TYPE_POINTER, .name = "int *", .size = 8, .align = 8, .target = &types[13]},
-	[4] = {.kind = VMRPC_TYPE_POINTER, .name = "const int *", .size = 8, .align = 8, .target = &types[26]},
+	[4] = {.kind = VMRPC_TYPE_POINTER, .name = "const int *", .size = 8, .align = 8, .target = &types[33]},
 	[5] = {.kind = VMRPC_TYPE_UNSIGNED, .name = "unsigned long", .size = 8, .align = 8},
 	[6] = {.kind = VMRPC_TYPE_POINTER, .name = "const void *", .size = 8, .align = 8},
 	[7] = {.kind = VMRPC_TYPE_UNSIGNED, .name = "unsigned char", .size = 1, .align = 1},
-	[8] = {.kind = VMRPC_TYPE_ARRAY, .name = "const short [4]", .size = 8, .align = 2, .target = &types[27], .count = 4},
-	[9] = {.kind = VMRPC_TYPE_ARRAY, .name = "const int [2][3]", .size = 24, .align = 4, .target = &types[28], .count = 2},
-	[10] = {.kind = VMRPC_TYPE_POINTER, .name = "const char *", .size = 8, .align = 8, .target = &types[29]},
+	[8] = {.kind = VMRPC_TYPE_ARRAY, .name = "const short [4]", .size = 8, .align = 2, .target = &types[34], .count = 4},
+	[9] = {.kind = VMRPC_TYPE_ARRAY, .name = "const int [2][3]", .size = 24, .align = 4, .target = &types[35], .count = 2},
+	[10] = {.kind = VMRPC_TYPE_POINTER, .name = "const char *", .size = 8, .align = 8, .target = &types[36]},
 	[11] = {.kind = VMRPC_TYPE_POINTER, .name = "const wchar_t *", .size = 8, .align = 8, .target = &types[13]},
-	[12] = {.kind = VMRPC_TYPE_POINTER, .name = "char *", .size = 8, .align = 8, .target = &types[30]},
+	[12] = {.kind = VMRPC_TYPE_POINTER, .name = "char *", .size = 8, .align = 8, .target = &types[37]},
 	[13] = {.kind = VMRPC_TYPE_SIGNED, .name = "int", .size = 4, .align = 4},
 	[14] = {.kind = VMRPC_TYPE_POINTER, .name = "void *", .size = 8, .align = 8},
 	[15] = {.kind = VMRPC_TYPE_POINTER, .name = "size_t *", .size = 8, .align = 8, .target = &types[5]},
 	[16] = {.kind = VMRPC_TYPE_POINTER, .name = "struct point *", .size = 8, .align = 8, .target = &types[18]},
-	[17] = {.kind = VMRPC_TYPE_POINTER, .name = "const struct span *", .size = 8, .align = 8, .target = &types[31]},
+	[17] = {.kind = VMRPC_TYPE_POINTER, .name = "const struct span *", .size = 8, .align = 8, .target = &types[38]},
 	[18] = {.kind = VMRPC_TYPE_STRUCT, .name = "struct point", .size = 16, .align = 8, .fields = fields_18, .n_fields = sizeof fields_18 / sizeof *fields_18},
 	[19] = {.kind = VMRPC_TYPE_STRUCT, .name = "struct padded", .size = 8, .align = 4, .fields = fields_19, .n_fields = sizeof fields_19 / sizeof *fields_19},
 	[20] = {.kind = VMRPC_TYPE_BOOL, .name = "bool", .size = 1, .align = 1},
-	[21] = {.kind = VMRPC_TYPE_POINTER, .name = "struct file *", .size = 8, .align = 8, .target = &types[33]},
+	[21] = {.kind = VMRPC_TYPE_POINTER, .name = "struct file *", .size = 8, .align = 8, .target = &types[40]},
 	[22] = {.kind = VMRPC_TYPE_POINTER, .name = "struct file **", .size = 8, .align = 8, .target = &types[21]},
-	[23] = {.kind = VMRPC_TYPE_POINTER, .name = "struct file *const *", .size = 8, .align = 8, .target = &types[34]},
-	[24] = {.kind = VMRPC_TYPE_POINTER, .name = "struct gauge *", .size = 8, .align = 8, .target = &types[35]},
-	[25] = {.kind = VMRPC_TYPE_POINTER, .name = "const struct gauge *", .size = 8, .align = 8, .target = &types[35]},
-	[26] = {.kind = VMRPC_TYPE_SIGNED, .name = "const int", .size = 4, .align = 4},
-	[27] = {.kind = VMRPC_TYPE_SIGNED, .name = "const short", .size = 2, .align = 2},
-	[28] = {.kind = VMRPC_TYPE_ARRAY, .name = "const int [3]", .size = 12, .align = 4, .target = &types[26], .count = 3},
-	[29] = {.kind = VMRPC_TYPE_SIGNED, .name = "const char", .size = 1, .align = 1},
-	[30] = {.kind = VMRPC_TYPE_SIGNED, .name = "char", .size = 1, .align = 1},
-	[31] = {.kind = VMRPC_TYPE_STRUCT, .name = "struct span", .size = 16, .align = 4, .fields = fields_31, .n_fields = sizeof fields_31 / sizeof *fields_31},
-	[32] = {.kind = VMRPC_TYPE_FLOAT, .name = "double", .size = 8, .align = 8},
-	[33] = {.kind = VMRPC_TYPE_STRUCT, .name = "struct file"},
-	[34] = {.kind = VMRPC_TYPE_POINTER, .name = "struct file *const", .size = 8, .align = 8, .target = &types[33]},
-	[35] = {.kind = VMRPC_TYPE_STRUCT, .name = "struct gauge", .size = 4, .align = 4, .fields = fields_35, .n_fields = sizeof fields_35 / sizeof *fields_35},
-	[36] = {.kind = VMRPC_TYPE_STRUCT, .name = "struct", .size = 2, .align = 2, .fields = fields_36, .n_fields = sizeof fields_36 / sizeof *fields_36},
-	[37] = {.kind = VMRPC_TYPE_ARRAY, .name = "const char [8]", .size = 8, .align = 1, .target = &types[29], .count = 8},
-	[38] = {.kind = VMRPC_TYPE_SIGNED, .name = "short", .size = 2, .align = 2},
+	[23] = {.kind = VMRPC_TYPE_POINTER, .name = "struct file *const *", .size = 8, .align = 8, .target = &types[41]},
+	[24] = {.kind = VMRPC_TYPE_POINTER, .name = "struct gauge *", .size = 8, .align = 8, .target = &types[42]},
+	[25] = {.kind = VMRPC_TYPE_POINTER, .name = "const struct gauge *", .size = 8, .align = 8, .target = &types[42]},
+	[26] = {.kind = VMRPC_TYPE_POINTER, .name = "const struct list *", .size = 8, .align = 8, .target = &types[43]},
+	[27] = {.kind = VMRPC_TYPE_POINTER, .name = "struct part *", .size = 8, .align = 8, .target = &types[44]},
+	[28] = {.kind = VMRPC_TYPE_POINTER, .name = "struct either *", .size = 8, .align = 8, .target = &types[45]},
+	[29] = {.kind = VMRPC_TYPE_POINTER, .name = "struct list *", .size = 8, .align = 8, .target = &types[43]},
+	[30] = {.kind = VMRPC_TYPE_POINTER, .name = "const char *const *", .size = 8, .align = 8, .target = &types[46]},
+	[31] = {.kind = VMRPC_TYPE_POINTER, .name = "char **", .size = 8, .align = 8, .target = &types[12]},
+	[32] = {.kind = VMRPC_TYPE_POINTER, .name = "int **", .size = 8, .align = 8, .target = &types[3]},
+	[33] = {.kind = VMRPC_TYPE_SIGNED, .name = "const int", .size = 4, .align = 4},
+	[34] = {.kind = VMRPC_TYPE_SIGNED, .name = "const short", .size = 2, .align = 2},
+	[35] = {.kind = VMRPC_TYPE_ARRAY, .name = "const int [3]", .size = 12, .align = 4, .target = &types[33], .count = 3},
+	[36] = {.kind = VMRPC_TYPE_SIGNED, .name = "const char", .size = 1, .align = 1},
+	[37] = {.kind = VMRPC_TYPE_SIGNED, .name = "char", .size = 1, .align = 1},
+	[38] = {.kind = VMRPC_TYPE_STRUCT, .name = "struct span", .size = 16, .align = 4, .fields = fields_38, .n_fields = sizeof fields_38 / sizeof *fields_38},
+	[39] = {.kind = VMRPC_TYPE_FLOAT, .name = "double", .size = 8, .align = 8},
+	[40] = {.kind = VMRPC_TYPE_STRUCT, .name = "struct file"},
+	[41] = {.kind = VMRPC_TYPE_POINTER, .name = "struct file *const", .size = 8, .align = 8, .target = &types[40]},
+	[42] = {.kind = VMRPC_TYPE_STRUCT, .name = "struct gauge", .size = 4, .align = 4, .fields = fields_42, .n_fields = sizeof fields_42 / sizeof *fields_42},
+	[43] = {.kind = VMRPC_TYPE_STRUCT, .name = "struct list", .size = 16, .align = 8, .fields = fields_43, .n_fields = sizeof fields_43 / sizeof *fields_43},
+	[44] = {.kind = VMRPC_TYPE_STRUCT, .name = "struct part", .size = 72, .align = 8, .fields = fields_44, .n_fields = sizeof fields_44 / sizeof *fields_44},
+	[45] = {.kind = VMRPC_TYPE_STRUCT, .name = "struct either", .size = 16, .align = 8, .fields = fields_45, .n_fields = sizeof fields_45 / sizeof *fields_45},
+	[46] = {.kind = VMRPC_TYPE_POINTER, .name = "const char *const", .size = 8, .align = 8, .target = &types[36]},
+	[47] = {.kind = VMRPC_TYPE_STRUCT, .name = "struct", .size = 2, .align = 2, .fields = fields_47, .n_fields = sizeof fields_47 / sizeof *fields_47},
+	[48] = {.kind = VMRPC_TYPE_ARRAY, .name = "const char [8]", .size = 8, .align = 1, .target = &types[36], .count = 8},
+	[49] = {.kind = VMRPC_TYPE_ARRAY, .name = "struct [2]", .size = 32, .align = 8, .target = &types[53], .count = 2},
+	[50] = {.kind = VMRPC_TYPE_UNSIGNED, .name = "enum kind", .size = 4, .align = 4},
+	[51] = {.kind = VMRPC_TYPE_UNION, .name = "union", .size = 8, .align = 8, .fields = fields_51, .n_fields = sizeof fields_51 / sizeof *fields_51},
+	[52] = {.kind = VMRPC_TYPE_SIGNED, .name = "short", .size = 2, .align = 2},
+	[53] = {.kind = VMRPC_TYPE_STRUCT, .name = "struct", .size = 16, .align = 8, .fields = fields_53, .n_fields = sizeof fields_53 / sizeof *fields_53},
+	[54] = {.kind = VMRPC_TYPE_POINTER, .name = "double *", .size = 8, .align = 8, .target = &types[39]},
 };
 
 /* Handles. */
 static const struct vmrpc_handle_type handle_struct_file = {.name = "struct file"};
 static const struct vmrpc_handle_type handle_window_t = {.name = "window_t"};
 static const struct vmrpc_handle_type handle_struct_gauge = {.name = "struct gauge", .object_size = 4};
+
+/* Pointers in structs. */
+static const struct vmrpc_inner inners_43[1]; /* struct list */
+static const struct vmrpc_inner inners_44[6]; /* struct part */
+static const struct vmrpc_inner inners_45[2]; /* struct either */
+static const struct vmrpc_pass struct_list_next_8_pass = {.kind = VMRPC_PASS_DATA, .size = 16, .align = 8, .inner = inners_43, .n_inner = 1};
+static const struct vmrpc_inner inners_43[1] = {
+	{.pass = &struct_list_next_8_pass, .offset = 8, .count = 1, .scope = &types[43]},
+};
+static const int64_t struct_part_numbers_8_before[] = {VMRPC_CODE(FIELD, 8, 0, 0), VMRPC_DO(CONST), 1, VMRPC_DO(ADD), VMRPC_DO(END)};
+static const struct vmrpc_pass struct_part_numbers_8_pass = {.kind = VMRPC_PASS_DATA, .extent = VMRPC_EXTENT_COUNT, .size = 4, .align = 4, .before = struct_part_numbers_8_before};
+static const struct vmrpc_pass struct_part_name_16_pass = {.kind = VMRPC_PASS_DATA, .direction = VMRPC_GOES_IN, .extent = VMRPC_EXTENT_STRING, .flags = VMRPC_PASS_SNAPSHOT, .size = 1, .align = 1};
+static const int64_t struct_part_cells_32_before[] = {VMRPC_CODE(FIELD, -2, 0, 24), VMRPC_CODE(FIELD, -2, 0, 24), VMRPC_DO(MUL), VMRPC_DO(END)};
+static const struct vmrpc_pass struct_part_cells_32_pass = {.kind = VMRPC_PASS_DATA, .extent = VMRPC_EXTENT_COUNT, .size = 8, .align = 8, .before = struct_part_cells_32_before};
+static const int64_t struct_part_cells_48_before[] = {VMRPC_CODE(FIELD, -2, 0, 40), VMRPC_CODE(FIELD, -2, 0, 40), VMRPC_DO(MUL), VMRPC_DO(END)};
+static const struct vmrpc_pass struct_part_cells_48_pass = {.kind = VMRPC_PASS_DATA, .extent = VMRPC_EXTENT_COUNT, .size = 8, .align = 8, .before = struct_part_cells_48_before};
+static const struct vmrpc_pass struct_part_file_56_pass = {.kind = VMRPC_PASS_HANDLE, .handle = &handle_struct_file};
+static const struct vmrpc_pass struct_part_cookie_64_pass = {.kind = VMRPC_PASS_SKIP};
+static const struct vmrpc_inner inners_44[6] = {
+	{.pass = &struct_part_numbers_8_pass, .offset = 8, .count = 1, .scope = &types[44]},
+	{.pass = &struct_part_name_16_pass, .offset = 16, .count = 1, .scope = &types[44]},
+	{.pass = &struct_part_cells_32_pass, .offset = 32, .count = 1, .scope = &types[44]},
+	{.pass = &struct_part_cells_48_pass, .offset = 48, .count = 1, .scope = &types[44]},
+	{.pass = &struct_part_file_56_pass, .offset = 56, .count = 1, .scope = &types[44]},
+	{.pass = &struct_part_cookie_64_pass, .offset = 64, .count = 1, .scope = &types[44]},
+};
+static const struct vmrpc_pass struct_either_text_8_pass = {.kind = VMRPC_PASS_DATA, .extent = VMRPC_EXTENT_STRING, .flags = VMRPC_PASS_SNAPSHOT, .size = 1, .align = 1};
+static const int64_t struct_either_text_8_counts[] = {VMRPC_CODE(FIELD, 4, 0, 0), VMRPC_DO(CONST), INT64_C(1), VMRPC_DO(EQ), VMRPC_DO(END)};
+static const struct vmrpc_pass struct_either_list_8_pass = {.kind = VMRPC_PASS_DATA, .size = 16, .align = 8, .inner = inners_43, .n_inner = 1};
+static const int64_t struct_either_list_8_counts[] = {VMRPC_CODE(FIELD, 4, 0, 0), VMRPC_DO(CONST), INT64_C(0), VMRPC_DO(NE), VMRPC_CODE(FIELD, 4, 0, 0), VMRPC_DO(CONST), INT64_C(1), VMRPC_DO(NE), VMRPC_DO(AND), VMRPC_DO(END)};
+static const struct vmrpc_inner inners_45[2] = {
+	{.pass = &struct_either_text_8_pass, .offset = 8, .count = 1, .condition = struct_either_text_8_counts, .scope = &types[45]},
+	{.pass = &struct_either_list_8_pass, .offset = 8, .count = 1, .condition = struct_either_list_8_counts, .scope = &types[45]},
+};
 
 /* pointers.h:20: long one(const struct point *p) */
 static const struct vmrpc_pass one_p_pass = {.kind = VMRPC_PASS_DATA, .direction = VMRPC_GOES_IN, .size = 16, .align = 8};
@@ -1154,7 +1357,85 @@ static const struct vmrpc_field fields_of_gauge_value[] = {
 static const struct vmrpc_type frame_type_gauge_value = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_gauge_value", .size = 16, .align = 8, .fields = fields_of_gauge_value, .n_fields = sizeof fields_of_gauge_value / sizeof *fields_of_gauge_value};
 static const uint16_t passes_of_gauge_value[] = {0};
 
-/* pointers.h:89: void note(const char *text) */
+/* pointers.h:113: long list_sum(const struct list *list) */
+static const int64_t list_sum_list_before[] = {VMRPC_DO(CONST), 1, VMRPC_DO(END)};
+static const struct vmrpc_pass list_sum_list_pass = {.kind = VMRPC_PASS_DATA, .direction = VMRPC_GOES_IN, .extent = VMRPC_EXTENT_COUNT, .size = 16, .align = 8, .before = list_sum_list_before, .inner = inners_43, .n_inner = 1};
+static const struct vmrpc_field fields_of_list_sum[] = {
+	{.name = "list", .type = &types[26], .offset = 0, .bits = -1, .pass = &list_sum_list_pass},
+	{.name = "result", .type = &types[1], .offset = 8, .bits = -1},
+};
+static const struct vmrpc_type frame_type_list_sum = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_list_sum", .size = 16, .align = 8, .fields = fields_of_list_sum, .n_fields = sizeof fields_of_list_sum / sizeof *fields_of_list_sum};
+static const uint16_t passes_of_list_sum[] = {0};
+
+/* pointers.h:114: long parts(struct part *parts, int n) */
+static const int64_t parts_parts_before[] = {VMRPC_CODE(FIELD, -4, 1, 8), VMRPC_DO(END)};
+static const struct vmrpc_pass parts_parts_pass = {.kind = VMRPC_PASS_DATA, .direction = VMRPC_GOES_IN | VMRPC_GOES_OUT, .extent = VMRPC_EXTENT_COUNT, .size = 72, .align = 8, .before = parts_parts_before, .inner = inners_44, .n_inner = 6};
+static const struct vmrpc_field fields_of_parts[] = {
+	{.name = "parts", .type = &types[27], .offset = 0, .bits = -1, .pass = &parts_parts_pass},
+	{.name = "n", .type = &types[13], .offset = 8, .bits = -1},
+	{.name = "result", .type = &types[1], .offset = 16, .bits = -1},
+};
+static const struct vmrpc_type frame_type_parts = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_parts", .size = 24, .align = 8, .fields = fields_of_parts, .n_fields = sizeof fields_of_parts / sizeof *fields_of_parts};
+static const uint16_t passes_of_parts[] = {0};
+
+/* pointers.h:115: int eithers(struct either *e) */
+static const struct vmrpc_pass eithers_e_pass = {.kind = VMRPC_PASS_DATA, .direction = VMRPC_GOES_IN | VMRPC_GOES_OUT, .size = 16, .align = 8, .inner = inners_45, .n_inner = 2};
+static const struct vmrpc_field fields_of_eithers[] = {
+	{.name = "e", .type = &types[28], .offset = 0, .bits = -1, .pass = &eithers_e_pass},
+	{.name = "result", .type = &types[13], .offset = 8, .bits = -1},
+};
+static const struct vmrpc_type frame_type_eithers = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_eithers", .size = 16, .align = 8, .fields = fields_of_eithers, .n_fields = sizeof fields_of_eithers / sizeof *fields_of_eithers};
+static const uint16_t passes_of_eithers[] = {0};
+
+/* pointers.h:116: int graph(struct list *list) */
+static const struct vmrpc_pass graph_list_pass = {.kind = VMRPC_PASS_DATA, .direction = VMRPC_GOES_IN | VMRPC_GOES_OUT, .flags = VMRPC_PASS_GRAPH, .size = 16, .align = 8, .inner = inners_43, .n_inner = 1};
+static const struct vmrpc_field fields_of_graph[] = {
+	{.name = "list", .type = &types[29], .offset = 0, .bits = -1, .pass = &graph_list_pass},
+	{.name = "result", .type = &types[13], .offset = 8, .bits = -1},
+};
+static const struct vmrpc_type frame_type_graph = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_graph", .size = 16, .align = 8, .fields = fields_of_graph, .n_fields = sizeof fields_of_graph / sizeof *fields_of_graph};
+static const uint16_t passes_of_graph[] = {0};
+
+/* pointers.h:117: int arguments(const char *const *argv, int n) */
+static const struct vmrpc_pass arguments_argv_each_pass = {.kind = VMRPC_PASS_DATA, .direction = VMRPC_GOES_IN, .extent = VMRPC_EXTENT_STRING, .flags = VMRPC_PASS_SNAPSHOT, .size = 1, .align = 1};
+static const struct vmrpc_inner arguments_argv_inner[] = {{.pass = &arguments_argv_each_pass, .count = 1}};
+static const int64_t arguments_argv_before[] = {VMRPC_CODE(FIELD, -4, 1, 8), VMRPC_DO(END)};
+static const struct vmrpc_pass arguments_argv_pass = {.kind = VMRPC_PASS_DATA, .direction = VMRPC_GOES_IN, .extent = VMRPC_EXTENT_COUNT, .size = 8, .align = 8, .before = arguments_argv_before, .inner = arguments_argv_inner, .n_inner = 1};
+static const struct vmrpc_field fields_of_arguments[] = {
+	{.name = "argv", .type = &types[30], .offset = 0, .bits = -1, .pass = &arguments_argv_pass},
+	{.name = "n", .type = &types[13], .offset = 8, .bits = -1},
+	{.name = "result", .type = &types[13], .offset = 16, .bits = -1},
+};
+static const struct vmrpc_type frame_type_arguments = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_arguments", .size = 24, .align = 8, .fields = fields_of_arguments, .n_fields = sizeof fields_of_arguments / sizeof *fields_of_arguments};
+static const uint16_t passes_of_arguments[] = {0};
+
+/* pointers.h:118: void names(char **names, int n) */
+static const struct vmrpc_pass names_names_each_pass = {.kind = VMRPC_PASS_DATA, .direction = VMRPC_GOES_OUT, .extent = VMRPC_EXTENT_STRING, .lifetime = VMRPC_LIVES_UNTIL_FREE, .flags = VMRPC_PASS_SNAPSHOT, .size = 1, .align = 1};
+static const struct vmrpc_inner names_names_inner[] = {{.pass = &names_names_each_pass, .count = 1}};
+static const int64_t names_names_before[] = {VMRPC_CODE(FIELD, -4, 1, 8), VMRPC_DO(END)};
+static const struct vmrpc_pass names_names_pass = {.kind = VMRPC_PASS_DATA, .direction = VMRPC_GOES_OUT, .extent = VMRPC_EXTENT_COUNT, .flags = VMRPC_PASS_GIVES, .size = 8, .align = 8, .before = names_names_before, .inner = names_names_inner, .n_inner = 1};
+static const struct vmrpc_field fields_of_names[] = {
+	{.name = "names", .type = &types[31], .offset = 0, .bits = -1, .pass = &names_names_pass},
+	{.name = "n", .type = &types[13], .offset = 8, .bits = -1},
+};
+static const struct vmrpc_type frame_type_names = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_names", .size = 16, .align = 8, .fields = fields_of_names, .n_fields = sizeof fields_of_names / sizeof *fields_of_names};
+static const uint16_t passes_of_names[] = {0};
+
+/* pointers.h:119: int allocated(int **ret, int *ret_n) */
+static const int64_t allocated_ret_each_before[] = {VMRPC_DO(CONST), 0, VMRPC_CODE(AT, -4, 1, 0), VMRPC_DO(END)};
+static const struct vmrpc_pass allocated_ret_each_pass = {.kind = VMRPC_PASS_DATA, .direction = VMRPC_GOES_OUT, .extent = VMRPC_EXTENT_COUNT, .lifetime = VMRPC_LIVES_UNTIL_FREE, .size = 4, .align = 4, .before = allocated_ret_each_before};
+static const struct vmrpc_inner allocated_ret_inner[] = {{.pass = &allocated_ret_each_pass, .count = 1}};
+static const struct vmrpc_pass allocated_ret_pass = {.kind = VMRPC_PASS_DATA, .direction = VMRPC_GOES_OUT, .flags = VMRPC_PASS_GIVES, .size = 8, .align = 8, .inner = allocated_ret_inner, .n_inner = 1};
+static const struct vmrpc_pass allocated_ret_n_pass = {.kind = VMRPC_PASS_DATA, .direction = VMRPC_GOES_OUT, .flags = VMRPC_PASS_SNAPSHOT, .size = 4, .align = 4};
+static const struct vmrpc_field fields_of_allocated[] = {
+	{.name = "ret", .type = &types[32], .offset = 0, .bits = -1, .pass = &allocated_ret_pass},
+	{.name = "ret_n", .type = &types[3], .offset = 8, .bits = -1, .pass = &allocated_ret_n_pass},
+	{.name = "result", .type = &types[13], .offset = 16, .bits = -1},
+};
+static const struct vmrpc_type frame_type_allocated = {.kind = VMRPC_TYPE_STRUCT, .name = "struct frame_allocated", .size = 24, .align = 8, .fields = fields_of_allocated, .n_fields = sizeof fields_of_allocated / sizeof *fields_of_allocated};
+static const uint16_t passes_of_allocated[] = {1, 0};
+
+/* pointers.h:122: void note(const char *text) */
 static const struct vmrpc_pass note_text_pass = {.kind = VMRPC_PASS_DATA, .direction = VMRPC_GOES_IN, .extent = VMRPC_EXTENT_STRING, .flags = VMRPC_PASS_SNAPSHOT, .size = 1, .align = 1};
 static const struct vmrpc_field fields_of_note[] = {
 	{.name = "text", .type = &types[10], .offset = 0, .bits = -1, .pass = &note_text_pass},
@@ -1649,6 +1930,83 @@ static const struct vmrpc_method methods[] = {
 		.passes = passes_of_gauge_value,
 		.n_passes = sizeof passes_of_gauge_value / sizeof *passes_of_gauge_value,
 		.layout = "i32 gauge_value(handle const struct gauge)",
+	},
+	[method_list_sum] = {
+		.name = "list_sum",
+		.digest = UINT64_C(0x4cb9cf765718287d),
+		.frame_size = sizeof(struct frame_list_sum),
+		.result_offset = 8,
+		.frame = &frame_type_list_sum,
+		.n_params = 1,
+		.passes = passes_of_list_sum,
+		.n_passes = sizeof passes_of_list_sum / sizeof *passes_of_list_sum,
+		.layout = "i64 list_sum(in struct list {i32 value@0; inout struct list next@8; } of 16 VMRPC_COUNT(1))",
+	},
+	[method_parts] = {
+		.name = "parts",
+		.digest = UINT64_C(0xf928fe18cc13896b),
+		.frame_size = sizeof(struct frame_parts),
+		.result_offset = 16,
+		.frame = &frame_type_parts,
+		.n_params = 2,
+		.passes = passes_of_parts,
+		.n_passes = sizeof passes_of_parts / sizeof *passes_of_parts,
+		.layout = "i64 parts(inout struct part {u64 n@0; inout i32 VMRPC_COUNT(n + 1) numbers@8; in char VMRPC_STRING name@16; struct {i16 m@0; inout f64 VMRPC_COUNT(m *m) cells@8; } of 16[2] inner@24; handle struct file file@56; skipped cookie@64; } of 72 VMRPC_COUNT(n), i32)",
+	},
+	[method_eithers] = {
+		.name = "eithers",
+		.digest = UINT64_C(0xb7c398de57b2f250),
+		.frame_size = sizeof(struct frame_eithers),
+		.result_offset = 8,
+		.frame = &frame_type_eithers,
+		.n_params = 1,
+		.passes = passes_of_eithers,
+		.n_passes = sizeof passes_of_eithers / sizeof *passes_of_eithers,
+		.layout = "i32 eithers(inout struct either {u32 kind@0; union {i64 number@0; inout char VMRPC_STRING text@0; inout struct list {i32 value@0; inout struct list next@8; } of 16 list@0; } of 8 as@8; } of 16)",
+	},
+	[method_graph] = {
+		.name = "graph",
+		.digest = UINT64_C(0xf0581e910efdc864),
+		.frame_size = sizeof(struct frame_graph),
+		.result_offset = 8,
+		.frame = &frame_type_graph,
+		.n_params = 1,
+		.passes = passes_of_graph,
+		.n_passes = sizeof passes_of_graph / sizeof *passes_of_graph,
+		.layout = "i32 graph(inout struct list {i32 value@0; inout struct list next@8; } of 16)",
+	},
+	[method_arguments] = {
+		.name = "arguments",
+		.digest = UINT64_C(0x916494ce9f3a4491),
+		.frame_size = sizeof(struct frame_arguments),
+		.result_offset = 16,
+		.frame = &frame_type_arguments,
+		.n_params = 2,
+		.passes = passes_of_arguments,
+		.n_passes = sizeof passes_of_arguments / sizeof *passes_of_arguments,
+		.layout = "i32 arguments(in const char *const VMRPC_COUNT(n), i32)",
+	},
+	[method_names] = {
+		.name = "names",
+		.digest = UINT64_C(0xef9d148f9260635c),
+		.frame_size = sizeof(struct frame_names),
+		.result_offset = sizeof(struct frame_names),
+		.frame = &frame_type_names,
+		.n_params = 2,
+		.passes = passes_of_names,
+		.n_passes = sizeof passes_of_names / sizeof *passes_of_names,
+		.layout = "void names(out char * VMRPC_COUNT(n), i32)",
+	},
+	[method_allocated] = {
+		.name = "allocated",
+		.digest = UINT64_C(0xed7d88a8af95d578),
+		.frame_size = sizeof(struct frame_allocated),
+		.result_offset = 16,
+		.frame = &frame_type_allocated,
+		.n_params = 2,
+		.passes = passes_of_allocated,
+		.n_passes = sizeof passes_of_allocated / sizeof *passes_of_allocated,
+		.layout = "i32 allocated(out int *, out i32)",
 	},
 	[method_note] = {
 		.name = "note",
@@ -2866,7 +3224,193 @@ __attribute__((weak)) int gauge_value(const struct gauge *gauge)
 	return result;
 }
 
-/* pointers.h:89: void note(const char *text) */
+/* pointers.h:113: long list_sum(const struct list *list) */
+int list_sum_rpc(struct vmrpc *conn, const struct list *list, long *ret_result)
+{
+	struct frame_list_sum frame;
+	int r;
+
+	memset(&frame, 0, sizeof frame);
+	frame.list = list;
+	r = vmrpc_stub_call(conn, &pointers_service, method_list_sum, &frame);
+	if (r < 0)
+		return r;
+	*ret_result = frame.result;
+	return 0;
+}
+
+__attribute__((weak)) long list_sum(const struct list *list)
+{
+	long result;
+	int r = list_sum_rpc(NULL, list, &result);
+
+	if (r < 0) {
+		vmrpc_stub_failed(&pointers_service, method_list_sum, r);
+		memset(&result, 0, sizeof result);
+	}
+	return result;
+}
+
+/* pointers.h:114: long parts(struct part *parts, int n) */
+int parts_rpc(struct vmrpc *conn, struct part *parts, int n, long *ret_result)
+{
+	struct frame_parts frame;
+	int r;
+
+	memset(&frame, 0, sizeof frame);
+	frame.parts = parts;
+	frame.n = n;
+	r = vmrpc_stub_call(conn, &pointers_service, method_parts, &frame);
+	if (r < 0)
+		return r;
+	*ret_result = frame.result;
+	return 0;
+}
+
+__attribute__((weak)) long parts(struct part *parts, int n)
+{
+	long result;
+	int r = parts_rpc(NULL, parts, n, &result);
+
+	if (r < 0) {
+		vmrpc_stub_failed(&pointers_service, method_parts, r);
+		memset(&result, 0, sizeof result);
+	}
+	return result;
+}
+
+/* pointers.h:115: int eithers(struct either *e) */
+int eithers_rpc(struct vmrpc *conn, struct either *e, int *ret_result)
+{
+	struct frame_eithers frame;
+	int r;
+
+	memset(&frame, 0, sizeof frame);
+	frame.e = e;
+	r = vmrpc_stub_call(conn, &pointers_service, method_eithers, &frame);
+	if (r < 0)
+		return r;
+	*ret_result = frame.result;
+	return 0;
+}
+
+__attribute__((weak)) int eithers(struct either *e)
+{
+	int result;
+	int r = eithers_rpc(NULL, e, &result);
+
+	if (r < 0) {
+		vmrpc_stub_failed(&pointers_service, method_eithers, r);
+		memset(&result, 0, sizeof result);
+	}
+	return result;
+}
+
+/* pointers.h:116: int graph(struct list *list) */
+int graph_rpc(struct vmrpc *conn, struct list *list, int *ret_result)
+{
+	struct frame_graph frame;
+	int r;
+
+	memset(&frame, 0, sizeof frame);
+	frame.list = list;
+	r = vmrpc_stub_call(conn, &pointers_service, method_graph, &frame);
+	if (r < 0)
+		return r;
+	*ret_result = frame.result;
+	return 0;
+}
+
+__attribute__((weak)) int graph(struct list *list)
+{
+	int result;
+	int r = graph_rpc(NULL, list, &result);
+
+	if (r < 0) {
+		vmrpc_stub_failed(&pointers_service, method_graph, r);
+		memset(&result, 0, sizeof result);
+	}
+	return result;
+}
+
+/* pointers.h:117: int arguments(const char *const *argv, int n) */
+int arguments_rpc(struct vmrpc *conn, const char *const *argv, int n, int *ret_result)
+{
+	struct frame_arguments frame;
+	int r;
+
+	memset(&frame, 0, sizeof frame);
+	frame.argv = argv;
+	frame.n = n;
+	r = vmrpc_stub_call(conn, &pointers_service, method_arguments, &frame);
+	if (r < 0)
+		return r;
+	*ret_result = frame.result;
+	return 0;
+}
+
+__attribute__((weak)) int arguments(const char *const *argv, int n)
+{
+	int result;
+	int r = arguments_rpc(NULL, argv, n, &result);
+
+	if (r < 0) {
+		vmrpc_stub_failed(&pointers_service, method_arguments, r);
+		memset(&result, 0, sizeof result);
+	}
+	return result;
+}
+
+/* pointers.h:118: void names(char **names, int n) */
+int names_rpc(struct vmrpc *conn, char **names, int n)
+{
+	struct frame_names frame;
+	int r;
+
+	memset(&frame, 0, sizeof frame);
+	frame.names = names;
+	frame.n = n;
+	r = vmrpc_stub_call(conn, &pointers_service, method_names, &frame);
+	return r;
+}
+
+__attribute__((weak)) void names(char **names, int n)
+{
+	int r = names_rpc(NULL, names, n);
+
+	if (r < 0)
+		vmrpc_stub_failed(&pointers_service, method_names, r);
+}
+
+/* pointers.h:119: int allocated(int **ret, int *ret_n) */
+int allocated_rpc(struct vmrpc *conn, int **ret, int *ret_n, int *ret_result)
+{
+	struct frame_allocated frame;
+	int r;
+
+	memset(&frame, 0, sizeof frame);
+	frame.ret = ret;
+	frame.ret_n = ret_n;
+	r = vmrpc_stub_call(conn, &pointers_service, method_allocated, &frame);
+	if (r < 0)
+		return r;
+	*ret_result = frame.result;
+	return 0;
+}
+
+__attribute__((weak)) int allocated(int **ret, int *ret_n)
+{
+	int result;
+	int r = allocated_rpc(NULL, ret, ret_n, &result);
+
+	if (r < 0) {
+		vmrpc_stub_failed(&pointers_service, method_allocated, r);
+		memset(&result, 0, sizeof result);
+	}
+	return result;
+}
+
+/* pointers.h:122: void note(const char *text) */
 int note_rpc(struct vmrpc *conn, const char *text)
 {
 	struct frame_note frame;

@@ -62,6 +62,13 @@ int window_close_rpc(struct vmrpc *conn, window_t window, int how);
 int files_rpc(struct vmrpc *conn, struct file *const *files, int n, int *ret_result);
 int gauge_new_rpc(struct vmrpc *conn, struct gauge **ret_result);
 int gauge_value_rpc(struct vmrpc *conn, const struct gauge *gauge, int *ret_result);
+int list_sum_rpc(struct vmrpc *conn, const struct list *list, long *ret_result);
+int parts_rpc(struct vmrpc *conn, struct part *parts, int n, long *ret_result);
+int eithers_rpc(struct vmrpc *conn, struct either *e, int *ret_result);
+int graph_rpc(struct vmrpc *conn, struct list *list, int *ret_result);
+int arguments_rpc(struct vmrpc *conn, const char *const *argv, int n, int *ret_result);
+int names_rpc(struct vmrpc *conn, char **names, int n);
+int allocated_rpc(struct vmrpc *conn, int **ret, int *ret_n, int *ret_result);
 int note_rpc(struct vmrpc *conn, const char *text);
 
 #ifdef __cplusplus

@@ -85,5 +85,38 @@ int files(struct file *const *files VMRPC_COUNT(n), int n);
 struct gauge *gauge_new(void) VMRPC_HANDLE;
 int gauge_value(const struct gauge *gauge VMRPC_HANDLE);
 
+/* deeper */
+struct list {
+	int value;
+	struct list *next;
+};
+struct part {
+	size_t n;
+	int *numbers VMRPC_COUNT(n + 1);
+	const char *name VMRPC_STRING;
+	struct {
+		short m;
+		double *cells VMRPC_COUNT(m *m);
+	} inner[2];
+	struct file *file;
+	void *cookie VMRPC_SKIP;
+};
+enum kind { NUMBER, TEXT, LIST, NONE };
+struct either {
+	enum kind kind;
+	union {
+		long number VMRPC_CASE(NUMBER);
+		char *text VMRPC_STRING VMRPC_CASE(TEXT);
+		struct list *list VMRPC_DEFAULT;
+	} as VMRPC_SWITCH(kind);
+};
+long list_sum(const struct list *list VMRPC_COUNT(1));
+long parts(struct part *parts VMRPC_INOUT VMRPC_COUNT(n), int n);
+int eithers(struct either *e VMRPC_INOUT);
+int graph(struct list *list VMRPC_INOUT VMRPC_GRAPH);
+int arguments(const char *const *argv VMRPC_COUNT(n) VMRPC_EACH(VMRPC_STRING), int n);
+void names(char **names VMRPC_OUT VMRPC_COUNT(n) VMRPC_EACH(VMRPC_STRING VMRPC_CALLER_FREES(free)), int n);
+int allocated(int **ret VMRPC_OUT VMRPC_EACH(VMRPC_COUNT(*ret_n) VMRPC_CALLER_FREES(free)), int *ret_n VMRPC_OUT);
+
 /* calls that don't wait */
 void note(const char *text VMRPC_STRING) VMRPC_ASYNC;
