@@ -349,8 +349,7 @@ static void plan_data(const struct planner *planner, struct plan *plan, struct t
 		return;
 	}
 	if (passing->kind == PASS_SHARED) {
-		plan->extent = "ONE";
-		plan->size = 1;
+		plan->extent = "ONE"; /* at least: the rest is between caller and callee */
 		plan->direction = DIRECTION_INOUT;
 		return;
 	}

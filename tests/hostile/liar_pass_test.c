@@ -3,6 +3,7 @@
 #define TEST_TIMEOUT 300
 
 #include <sys/mman.h>
+#include <wchar.h>
 
 #include "../e2e/world.h"
 #include "kit.rpc.h"
@@ -47,7 +48,8 @@ static int64_t length_of(int r, const char *string)
 static int64_t do_as_told(char what)
 {
 	const struct kit_point *origin;
-	const char *constant;
+	static const char *constant;
+	const wchar_t *wide;
 	struct kit_point *point;
 	struct kit_stack *stack = NULL;
 	struct kit_gauge *gauge;
@@ -63,6 +65,9 @@ static int64_t do_as_told(char what)
 	switch (what) {
 	case 'c':
 		return vmrpc_connect(&conn, &kit_service, "local:liar?timeout=10s&trust=no&map=any");
+	case 'C':
+		vmrpc_close(conn);
+		return vmrpc_connect(&conn, &kit_service, "local:liar?timeout=10s&trust=yes&map=any");
 	case 'j':
 		r = kit_join_rpc(conn, "hello", "x", &text);
 		sum = length_of(r, text);
@@ -71,6 +76,11 @@ static int64_t do_as_told(char what)
 	case 'n':
 		r = kit_color_name_rpc(conn, KIT_RED, &constant);
 		return length_of(r, constant);
+	case 'q': /* the last constant, once more */
+		return (int64_t)strlen(constant);
+	case 'w':
+		r = kit_wide_name_rpc(conn, KIT_RED, &wide);
+		return r < 0 ? r : (int64_t)wcslen(wide);
 	case 'd':
 		r = kit_describe_rpc(conn, 1, &constant);
 		return length_of(r, constant);
@@ -177,6 +187,15 @@ static int64_t hear(const struct stage *stage)
 	return result;
 }
 
+static void let_connect(struct stage *stage, char what)
+{
+	raw_close(&stage->raw);
+	tell(stage, what);
+	CHECK_EQ(raw_accept(&stage->raw, stage->listener), 0);
+	CHECK_EQ(raw_answer_handshake(&stage->raw, NULL, NULL), 0);
+	CHECK_EQ(hear(stage), 0);
+}
+
 static struct stage stage_begin(void)
 {
 	struct stage stage = {0};
@@ -185,10 +204,8 @@ static struct stage stage_begin(void)
 	stage.listener = raw_listen("liar");
 	CHECK(stage.listener >= 0);
 	stage.client = puppet_start(be_client, "");
-	tell(&stage, 'c');
-	CHECK_EQ(raw_accept(&stage.raw, stage.listener), 0);
-	CHECK_EQ(raw_answer_handshake(&stage.raw, NULL, NULL), 0);
-	CHECK_EQ(hear(&stage), 0);
+	raw_init(&stage.raw);
+	let_connect(&stage, 'c');
 	return stage;
 }
 
@@ -383,6 +400,22 @@ TEST(results_where_none_may_lie)
 	stage_end(&stage);
 }
 
+/* Even one who trusts looks where they lie. */
+TEST(results_for_a_client_that_trusts)
+{
+	struct stage stage = stage_begin();
+
+	let_connect(&stage, 'C');
+	for (const char *what = "jndopr"; *what; what++) {
+		ANSWERED(&stage, *what, word_at(&stage, 0), -EPROTO);
+		ANSWERED(&stage, *what, word_at(&stage, stage.raw.layout.doorplates), -EPROTO);
+		ANSWERED(&stage, *what, word_at(&stage, stage.raw.size), -EPROTO);
+		ANSWERED(&stage, *what, COPIED | stage.raw.size, -EPROTO);
+		ANSWERED(&stage, *what, 8, -EPROTO);
+	}
+	stage_end(&stage);
+}
+
 TEST(results_that_do_not_fit)
 {
 	struct stage stage = stage_begin();
@@ -409,6 +442,20 @@ TEST(results_that_do_not_fit)
 	ANSWERED(&stage, 'p', copy_at(&stage, heap, 16, OLD, 16), -EPROTO); /* vmrpc_free() could not free that */
 	ANSWERED(&stage, 'r', word_at(&stage, size - 12), -EPROTO);
 	ANSWERED(&stage, 'r', word_at(&stage, heap + 2), -EPROTO);
+	/* What is to stay does not lie where the server can change it. */
+	for (const char *what = "nd"; *what; what++) {
+		memcpy(stage.raw.base + size - 6, "world", 6);
+		ANSWERED(&stage, *what, word_at(&stage, size - 6), 5);
+		memset(stage.raw.base + size - 6, 'x', 6);
+		tell(&stage, 'q');
+		CHECK_EQ(hear(&stage), 5);
+	}
+	/* Half an element. */
+	memcpy(stage.raw.base + heap + 16, L"abc", 16);
+	ANSWERED(&stage, 'w', copy_at(&stage, heap, 16, L"abc", 16), 3);
+	ANSWERED(&stage, 'w', copy_at(&stage, heap, 15, L"abc", 16), -EPROTO);
+	ANSWERED(&stage, 'w', copy_at(&stage, heap, 3, L"", 4), -EPROTO);
+	ANSWERED(&stage, 'w', word_at(&stage, heap + 18), -EPROTO);
 	/* Lengths that results have by what else came back. */
 	for (unsigned i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
 		take_call(&stage, 'b');

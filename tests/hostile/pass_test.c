@@ -301,6 +301,8 @@ static const struct param {
 	{"kit_sum_chosen", "a", 8, 4, 0},
 	{"kit_sum_span", "numbers", 4, 4, 0},
 	{"kit_scratch", "work", 1, 1, 1},
+	{"kit_in_place", "shared", 4, 4, 1},
+	{"kit_move", "point", 16, 8, 1},
 	{"kit_address", "a", 4, 4, 0},
 	{"kit_pack", "in", 1, 1, 0},
 	{"kit_pack", "out_size", 8, 8, 1},

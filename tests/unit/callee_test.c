@@ -116,6 +116,53 @@ TEST(methods_work_on_copies_of_strings)
 	CHECK_EQ(n_runs, 1);
 }
 
+#define LONG 8192 /* string, so that much can happen while it is copied */
+static _Atomic bool stop;
+
+static void *toggle_terminator(void *arg)
+{
+	for (unsigned i = 0; !atomic_load_explicit(&stop, memory_order_relaxed); i++)
+		__atomic_store_n((char *)arg, i % 2 ? 0 : 'x', __ATOMIC_RELAXED);
+	return NULL;
+}
+
+static int measure_string(void *arg)
+{
+	if (strnlen((const char *)(uintptr_t)frame[0], LONG) > LONG - 1)
+		TEST_FAIL("a string has lost its end on the way");
+	return just_run(arg);
+}
+
+TEST(terminators_that_go_while_strings_are_copied)
+{
+	static const int64_t max[] = {VMRPC_DO(CONST), LONG + 1, VMRPC_DO(END)};
+	struct vmrpc_pass string_max = string;
+	unsigned seen[2] = {0};
+	pthread_t thread;
+	char *end;
+
+#ifdef TEST_TSAN
+	TEST_SKIP("the race is the test");
+#endif
+	string_max.extent = VMRPC_EXTENT_STRING_MAX;
+	string_max.before = max;
+	begin();
+	end = at(session.layout.size);
+	memset(end - LONG, 'x', LONG - 1); /* it ends there or nowhere */
+	CHECK_EQ(pthread_create(&thread, NULL, toggle_terminator, end - 1), 0);
+	/* Until both have been seen often: where processors are few, the other thread seldom runs. */
+	for (unsigned i = 0; i < 5000000 && (i < 20000 || seen[0] < 1000 || seen[1] < 1000); i++) {
+		int r;
+
+		declare(1, i % 2 ? &string : &string_max, NULL, NULL);
+		r = serve(measure_string, word_at(session.layout.size - LONG), 0);
+		CHECK(r == 0 || r == -EFAULT);
+		seen[r == 0]++;
+	}
+	atomic_store(&stop, true);
+	CHECK_EQ(pthread_join(thread, NULL), 0);
+}
+
 static int change_without_telling(void *arg)
 {
 	memset((char *)(uintptr_t)frame[0], 'x', 4);
@@ -196,6 +243,7 @@ TEST(pointers_into_others)
 	CHECK_EQ(serve(just_run, word_at(heap), UINT64_MAX), -EFAULT);
 	CHECK_EQ(serve(just_run, 0, word_at(heap)), -EFAULT);
 	CHECK_EQ(serve(just_run, 0, 1), -EFAULT);
+	CHECK_EQ(serve(just_run, 0, vmrpc__to_word(&session, NULL)), -EFAULT); /* what is NULL here */
 	CHECK_EQ(serve(just_run, 0, 0), 0);
 }
 

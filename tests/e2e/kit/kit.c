@@ -181,6 +181,12 @@ int kit_in_place(const int *shared)
 	return ++*(int *)(uintptr_t)shared;
 }
 
+void kit_move(struct kit_point *point, double x)
+{
+	point->x += x;
+	point->y += x;
+}
+
 const int *kit_address(const int *a, int n, int i)
 {
 	return i <= n ? a + i : NULL;
@@ -304,6 +310,11 @@ struct kit_point *kit_shared_point(double x, double y)
 const char *kit_color_name(enum kit_color color)
 {
 	return color == KIT_RED ? "red" : color == KIT_GREEN ? "green" : color == KIT_BLUE ? "blue" : NULL;
+}
+
+const wchar_t *kit_wide_name(enum kit_color color)
+{
+	return color == KIT_RED ? L"r\u00f6d" : NULL;
 }
 
 const struct kit_point *kit_origin(void)

@@ -64,6 +64,7 @@ struct kit_span {
 long kit_sum_span(const struct kit_span *span, const int *numbers VMRPC_COUNT(span->size));
 int kit_scratch(void *work VMRPC_SCRATCH(n), size_t n);
 int kit_in_place(const int *shared VMRPC_SHARED);
+void kit_move(struct kit_point *point VMRPC_SHARED, double x);
 const int *kit_address(const int *a VMRPC_COUNT(n), int n, int i) VMRPC_INTO(a);
 
 /* Strings. */
@@ -86,6 +87,7 @@ int *kit_range(int n) VMRPC_COUNT(n) VMRPC_CALLER_FREES(kit_free);
 void kit_free(int *range VMRPC_CONSUMES);
 struct kit_point *kit_shared_point(double x, double y) VMRPC_CALLER_FREES(vmrpc_free);
 const char *kit_color_name(enum kit_color color) VMRPC_STRING VMRPC_STATIC;
+const wchar_t *kit_wide_name(enum kit_color color) VMRPC_STRING VMRPC_STATIC;
 const struct kit_point *kit_origin(void) VMRPC_STATIC;
 const char *kit_describe(int n) VMRPC_STRING VMRPC_BORROWED;
 unsigned char *kit_bytes(size_t *n VMRPC_OUT) VMRPC_SIZE(*n) VMRPC_CALLER_FREES(free);

@@ -360,6 +360,8 @@ TEST(results_for_ever)
 	const char *red = kit_color_name(KIT_RED);
 	const struct kit_point *origin = kit_origin();
 
+	CHECK(wcscmp(kit_wide_name(KIT_RED), L"r\u00f6d") == 0);
+	CHECK(!kit_wide_name(KIT_BLUE));
 	CHECK_STR(red, "red");
 	CHECK_STR(kit_color_name(KIT_BLUE), "blue");
 	CHECK(kit_color_name(KIT_RED) == red);

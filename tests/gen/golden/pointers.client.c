@@ -1078,7 +1078,7 @@ static const struct vmrpc_type frame_type_scratch = {.kind = VMRPC_TYPE_STRUCT, 
 static const uint16_t passes_of_scratch[] = {0};
 
 /* pointers.h:42: int in_place(int *p) */
-static const struct vmrpc_pass in_place_p_pass = {.kind = VMRPC_PASS_SHARED, .direction = VMRPC_GOES_IN | VMRPC_GOES_OUT, .size = 1, .align = 4};
+static const struct vmrpc_pass in_place_p_pass = {.kind = VMRPC_PASS_SHARED, .direction = VMRPC_GOES_IN | VMRPC_GOES_OUT, .size = 4, .align = 4};
 static const struct vmrpc_field fields_of_in_place[] = {
 	{.name = "p", .type = &types[3], .offset = 0, .bits = -1, .pass = &in_place_p_pass},
 	{.name = "result", .type = &types[13], .offset = 8, .bits = -1},
