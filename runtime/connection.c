@@ -21,10 +21,12 @@ static void before_fork(void)
 {
 	pthread_mutex_lock(&list_lock);
 	pthread_mutex_lock(&vmrpc__registry_lock);
+	vmrpc__threads_lock();
 }
 
 static void after_fork(void)
 {
+	vmrpc__threads_unlock();
 	pthread_mutex_unlock(&vmrpc__registry_lock);
 	pthread_mutex_unlock(&list_lock);
 }

@@ -119,8 +119,7 @@ void vmrpc__cache_flush_own(struct vmrpc__arena *arena)
 		cache_flush(cache, arena);
 }
 
-/* ---- between cache and arena ---------------------------------------------------------------------------------------
- */
+/* ---- between cache and arena --------------------------------------------------------------------------------- */
 
 static bool is_orphan(struct vmrpc__arena *arena)
 {
@@ -261,8 +260,7 @@ static void bury_the_dead(void)
 	}
 }
 
-/* ---- the slow paths ------------------------------------------------------------------------------------------------
- */
+/* ---- the slow paths ------------------------------------------------------------------------------------------ */
 
 static void cache_refill(struct vmrpc__cache *cache, struct vmrpc__arena *arena, unsigned class)
 {
@@ -413,8 +411,7 @@ static void free_slowly(void *pointer)
 	}
 }
 
-/* ---- ends ----------------------------------------------------------------------------------------------------------
- */
+/* ---- ends ---------------------------------------------------------------------------------------------------- */
 
 void vmrpc__caches_detach(struct vmrpc__arena *arena)
 {

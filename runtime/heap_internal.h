@@ -260,8 +260,7 @@ void vmrpc__caches_detach(struct vmrpc__arena *arena);
 /* This thread's cache of the arena, or NULL. */
 const struct vmrpc__cache *vmrpc__cache_own(const struct vmrpc__arena *arena);
 
-/* ---- heap_large.c: large blocks in this thread's cache --------------------------------------------------------------
- */
+/* ---- heap_large.c: large blocks in this thread's cache ------------------------------------------------------- */
 
 /* A ready block of as many pages, or NULL. */
 void *vmrpc__large_pop(struct vmrpc__cache *cache, size_t size);

@@ -393,6 +393,9 @@ struct vmrpc__thread *vmrpc__thread_get(void);
 int vmrpc__thread_set_channel(struct vmrpc__thread *thread, uint32_t id, struct vmrpc__channel *channel);
 /* Takes conn->id's channel out of every thread's table and closes it. */
 void vmrpc__threads_drop(uint32_t id);
+/* Around a fork: no other thread is in the middle of the list. */
+void vmrpc__threads_lock(void);
+void vmrpc__threads_unlock(void);
 /* In a fork child: there is only this thread, and it has no channels. */
 void vmrpc__threads_forget(void);
 

@@ -1,8 +1,18 @@
-/* Calls of functions that a replaced library has, and the service that stands in for it has not. */
+/* Calls of functions that nobody carries: left out by VMRPC_SKIP, or exported by a replaced library and declared
+ * nowhere. */
 #include <errno.h>
 #include <stdlib.h>
 
 #include "internal.h"
+
+int vmrpc_stub_skipped(const struct vmrpc_service *service, uint32_t index)
+{
+	return vmrpc__fail(
+		ENOSYS,
+		"%s.%s is left out of the service (VMRPC_SKIP); a function of that name, written by hand, would "
+		"take its place",
+		service->name, service->methods[index].name);
+}
 
 void vmrpc_stub_missing(const struct vmrpc_service *service, const char *library, const char *symbol)
 {

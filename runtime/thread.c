@@ -115,6 +115,16 @@ void vmrpc__threads_drop(uint32_t id)
 	}
 }
 
+void vmrpc__threads_lock(void)
+{
+	pthread_mutex_lock(&list_lock);
+}
+
+void vmrpc__threads_unlock(void)
+{
+	pthread_mutex_unlock(&list_lock);
+}
+
 void vmrpc__threads_forget(void)
 {
 	struct vmrpc__thread *self = vmrpc__self;

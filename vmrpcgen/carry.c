@@ -108,8 +108,8 @@ static const char *why_not(const struct passing *passing, struct type *type, str
 	case PASS_DATA:
 		return why_not_data(passing, type, notes, is_result);
 	case PASS_HANDLE:
-		if (bare->kind != TYPE_POINTER)
-			return "a handle that is a number";
+		if (bare->kind != TYPE_POINTER && (!is_integer(bare) || (bare->size != 4 && bare->size != 8)))
+			return "a handle that is a small number";
 		if (passing->lifetime && lifetime != WORD_BORROWED && lifetime != WORD_LIVES_WITH)
 			return note_text(passing->lifetime);
 		return NULL;

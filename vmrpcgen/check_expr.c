@@ -129,9 +129,16 @@ static struct type *check_call_node(struct checker *checker, struct expr *expr)
 	return &a_number;
 }
 
+static bool is_pointer(struct type *type)
+{
+	const enum type_kind kind = bare_type(type)->kind;
+
+	return kind == TYPE_POINTER || kind == TYPE_ARRAY || kind == TYPE_OPEN_ARRAY;
+}
+
 static struct type *check_node(struct checker *checker, struct expr *expr)
 {
-	struct type *type;
+	struct type *type, *other;
 
 	switch (expr->op) {
 	case EXPR_NUMBER:
@@ -157,8 +164,9 @@ static struct type *check_node(struct checker *checker, struct expr *expr)
 		return *expr->name == '&' ? type : &a_number;
 	case EXPR_BINARY:
 		type = check_node(checker, expr->operands[0]);
-		check_node(checker, expr->operands[1]);
-		if ((*expr->name == '+' || *expr->name == '-') && bare_type(type)->kind == TYPE_POINTER)
+		other = check_node(checker, expr->operands[1]);
+		if ((strcmp(expr->name, "+") == 0 || strcmp(expr->name, "-") == 0) && is_pointer(type) &&
+		    !(*expr->name == '-' && is_pointer(other)))
 			return type;
 		return &a_number;
 	case EXPR_CONDITION:

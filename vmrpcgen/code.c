@@ -204,13 +204,14 @@ static void load(struct compiler *compiler, const struct spot *place)
 			add_word(compiler, format("VMRPC_CODE(FIELD, %d, %u, %llu)", width, field,
 						  (unsigned long long)(slot->offset + place->offset)));
 	}
-	/* an address that came from the callee is only known when it has become one of the caller's */
-	if (place->param == compiler->function->signature->result && is_pointer(place->type))
+	/* Addresses are only worth comparing once all of them are of this side; those of an extent's own end are as
+	 * they came, as is its beginning. */
+	if (is_pointer(place->type) &&
+	    !(compiler->plan && (same(compiler->plan->extent, "END") || same(compiler->plan->extent, "RANGE_TO"))))
 		need(compiler, place->param);
 }
 
-/* ---- types ---------------------------------------------------------------------------------------------------------
- */
+/* ---- types --------------------------------------------------------------------------------------------------- */
 
 static struct type a_number = {.kind = TYPE_INT, .name = "number", .size = 8, .align = 8, .is_signed = true};
 
@@ -235,8 +236,7 @@ struct type *expr_type(const struct expr *expr, const struct service *service, s
 	return &a_number;
 }
 
-/* ---- operators -----------------------------------------------------------------------------------------------------
- */
+/* ---- operators ----------------------------------------------------------------------------------------------- */
 
 static void compile_sizeof(struct compiler *compiler, const struct expr *expr)
 {

@@ -77,7 +77,7 @@ static void emit_rpc(struct text *out, const struct service *service, const stru
 		emit_pass(out, function);
 		if (result)
 			add(out, "\t(void)%s;\n", names->ret_result);
-		add(out, "\treturn -ENOSYS; /* VMRPC_SKIP */\n");
+		add(out, "\treturn vmrpc_stub_skipped(&%s_service, method_%s);\n", service->name, function->name);
 	} else if (is_freeing(function)) {
 		add(out, "\t(void)%s;\n", names->conn);
 		add(out, "\tvmrpc_free((void *)%s); /* what a call gave is the caller's own */\n",
@@ -118,7 +118,8 @@ static void emit_stub(struct text *out, const struct service *service, const str
 	if (function->is_skipped) {
 		add(out, "\n");
 		emit_pass(out, function);
-		emit_failure(out, service, function, names, "(-ENOSYS)", "\t");
+		emit_failure(out, service, function, names,
+			     format("vmrpc_stub_skipped(&%s_service, method_%s)", service->name, function->name), "\t");
 		if (function->is_noreturn)
 			add(out, "\tabort();\n");
 		else if (returns && !function->on_fail)

@@ -3,8 +3,7 @@
 
 #include "stages.h"
 
-/* ---- types, each once ----------------------------------------------------------------------------------------------
- */
+/* ---- types, each once ---------------------------------------------------------------------------------------- */
 
 struct entry {
 	struct type *type;
@@ -144,8 +143,7 @@ static void number_types(const struct service *service)
 	}
 }
 
-/* ---- what happens to values
- * ------------------------------------------------------------------------------------------ */
+/* ---- what happens to values -------------------------------------------------------------------------------------- */
 
 static void emit_code(struct text *out, const struct plan *plan, const char *what, const struct code *code)
 {
@@ -170,6 +168,8 @@ static const char *pass_flags(const struct plan *plan, bool is_result)
 		add(&text, " | VMRPC_PASS_COPY");
 	if (plan->closes)
 		add(&text, " | VMRPC_PASS_CLOSES");
+	if (plan->number)
+		add(&text, " | VMRPC_PASS_NUMBER");
 	if (plan->borrowed)
 		add(&text, " | VMRPC_PASS_BORROWED");
 	return text.length ? text.string + 3 : NULL;
@@ -178,9 +178,8 @@ static const char *pass_flags(const struct plan *plan, bool is_result)
 static void emit_closer(struct text *out, const char *name, const struct handle_type *handle, const char *close)
 {
 	add(out, "static void %s(void *object)\n{\n", name);
-	add(out, "\t%s = (%s)object;\n\n",
-	    declaration(&(struct type){.kind = TYPE_POINTER, .target = handle->target}, "self"),
-	    type_text(&(struct type){.kind = TYPE_POINTER, .target = handle->target}));
+	add(out, "\t%s = (%s)%sobject;\n\n", plain_declaration(handle->type, "self"), type_text(handle->type),
+	    bare_type(handle->type)->kind == TYPE_POINTER ? "" : "(intptr_t)");
 	if (strchr(close, '('))
 		add(out, "\t%s;\n}\n", close);
 	else
@@ -257,8 +256,7 @@ static void emit_handle(struct text *out, const struct handle_type *handle, bool
 	add(out, "};\n");
 }
 
-/* ---- frames
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- frames ------------------------------------------------------------------------------------------------------ */
 
 static void emit_frame_tables(struct text *out, const struct function *function, bool serves)
 {

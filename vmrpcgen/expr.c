@@ -117,8 +117,11 @@ static struct expr *read_sizeof(struct reader *reader)
 	skip_blanks(reader);
 	begin = reader->at;
 	if (*begin != '(') {
-		expr->name = read_name(reader);
-		if (!expr->name)
+		while (*reader->at == '*' || isspace((unsigned char)*reader->at))
+			reader->at++;
+		if (read_name(reader))
+			expr->name = copy_of(begin, (size_t)(reader->at - begin));
+		else
 			fail(reader, "sizeof of nothing");
 		return expr;
 	}

@@ -70,8 +70,9 @@ static const struct note *first_of(struct type *type, struct note *notes, const 
 	return NULL;
 }
 
-static const enum word extents[] = {WORD_COUNT, WORD_SIZE,	WORD_STRING,   WORD_STRING_MAX, WORD_TERMINATED,
-				    WORD_END,	WORD_COUNT_OUT, WORD_SIZE_OUT, WORD_STRING_OUT, WORD_RANGE};
+static const enum word extents[] = {WORD_RANGE, /* of one with a length, too, only the window counts */
+				    WORD_COUNT, WORD_SIZE,	WORD_STRING,   WORD_STRING_MAX, WORD_TERMINATED,
+				    WORD_END,	WORD_COUNT_OUT, WORD_SIZE_OUT, WORD_STRING_OUT};
 static const enum word lifetimes[] = {WORD_RETAINED,   WORD_CONSUMES, WORD_DISPOSED_BY, WORD_CALLER_FREES,
 				      WORD_LIVES_WITH, WORD_BORROWED, WORD_STATIC,	WORD_OWNED};
 static void infer_signature(struct signature *signature)

@@ -114,7 +114,7 @@ static void describe_value(struct text *out, const struct value *value, unsigned
 			add(out, " [%s]", passing->length);
 		break;
 	case PASS_HANDLE:
-		add(out, "handle %s", type_text(target));
+		add(out, "handle %s", type_text(target ? target : value->type));
 		break;
 	case PASS_SHARED:
 	case PASS_SCRATCH:

@@ -274,7 +274,7 @@ struct plan {
 	const char *name;		      /* of its table */
 	const char *kind, *extent, *lifetime; /* the last parts of VMRPC_PASS_*, VMRPC_EXTENT_*, VMRPC_LIVES_* */
 	enum direction direction;
-	bool nonnull, closes, borrowed, copy, is_looked_at;
+	bool nonnull, closes, borrowed, copy, number, is_looked_at;
 	struct type *element; /* NULL: bytes */
 	uint64_t size, align;
 	struct code *before, *after, *condition;
@@ -291,7 +291,7 @@ struct plan {
 struct handle_type {
 	const char *name; /* as in C, or as VMRPC_HANDLE(name) has it */
 	const char *id;	  /* as part of an identifier */
-	struct type *target;
+	struct type *type;
 	uint64_t object_size; /* 0: incomplete */
 	const char *close;    /* as above; NULL: nothing */
 };

@@ -39,8 +39,7 @@ static struct value *param_named(const struct function *function, const char *na
 	return NULL;
 }
 
-/* ---- handles
- * --------------------------------------------------------------------------------------------------------- */
+/* ---- handles ----------------------------------------------------------------------------------------------------- */
 
 static const char *as_identifier(const char *name)
 {
@@ -57,12 +56,12 @@ static struct handle_type *handle_type(const struct planner *planner, struct typ
 	struct service *service = planner->service;
 	struct note *own = find_note(planner->value->notes, WORD_HANDLE);
 	struct note *of_type = type_notes(type, WORD_HANDLE), *close = type_notes(type, WORD_CLOSE_WITH);
-	struct type *target = bare_type(type)->target;
+	struct type *target = bare_type(type)->kind == TYPE_POINTER ? bare_type(type)->target : bare_type(type);
 	const char *name = own && own->n_args ? own->args[0] : of_type && of_type->n_args ? of_type->args[0] : NULL;
 	struct handle_type *handle;
 
 	if (!name) /* a void pointer is told by the name of its type */
-		name = bare_type(target)->kind == TYPE_VOID && type->kind == TYPE_TYPEDEF ? type->name
+		name = bare_type(target)->kind != TYPE_RECORD && type->kind == TYPE_TYPEDEF ? type->name
 		       : bare_type(target)->kind == TYPE_RECORD && bare_type(target)->record->name
 			       ? bare_type(target)->record->name
 			       : type_text(bare_type(target));
@@ -72,7 +71,7 @@ static struct handle_type *handle_type(const struct planner *planner, struct typ
 	handle = allocate(sizeof *handle);
 	handle->name = name;
 	handle->id = as_identifier(name);
-	handle->target = target;
+	handle->type = type;
 	if (bare_type(target)->kind == TYPE_RECORD && bare_type(target)->record->is_complete)
 		handle->object_size = bare_type(target)->size ? bare_type(target)->size : 1;
 	if (close && close->n_args)
@@ -87,6 +86,9 @@ static void plan_handle(const struct planner *planner, struct plan *plan, struct
 	const struct note *close = find_note(notes, WORD_CLOSE_WITH), *closes_if = find_note(notes, WORD_CLOSES_IF);
 
 	plan->kind = "HANDLE";
+	plan->number = bare_type(type)->kind != TYPE_POINTER;
+	if (plan->number)
+		plan->size = plan->align = bare_type(type)->size;
 	plan->handle = handle_type(planner, type);
 	plan->closes = find_note(notes, WORD_CLOSES) || closes_if;
 	if (closes_if)
@@ -98,8 +100,7 @@ static void plan_handle(const struct planner *planner, struct plan *plan, struct
 		plan->parent = param_named(planner->function, passing->lifetime->args[0]);
 }
 
-/* ---- data
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- data -------------------------------------------------------------------------------------------------------- */
 
 static bool is_pointer_expr(const struct planner *planner, const struct note *note)
 {
@@ -253,8 +254,7 @@ static struct plan *plan_slot(const struct planner *planner)
 	}
 }
 
-/* ---- order
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- order ------------------------------------------------------------------------------------------------------- */
 
 static void put_in_order(struct frame *frame, struct slot *slot)
 {

@@ -47,47 +47,53 @@ struct vmrpc_field { /* of a struct or union; a parameter or result in its frame
 
 /* ---- what happens to a value that is more than its bits ------------------------------------------------------ */
 
-enum {			    /* pass.kind */
-       VMRPC_PASS_DATA = 1, /* what it points to is carried */
-       VMRPC_PASS_HANDLE,   /* an object of the callee's side, known to the caller by a number */
-       VMRPC_PASS_INTO,	    /* points into what parameter into points to, or right behind that */
-       VMRPC_PASS_SHARED,   /* the address itself */
-       VMRPC_PASS_SCRATCH,  /* memory that the callee may use */
+/* pass.kind */
+enum {
+	VMRPC_PASS_DATA = 1, /* what it points to is carried */
+	VMRPC_PASS_HANDLE,   /* an object of the callee's side, known to the caller by a number */
+	VMRPC_PASS_INTO,     /* points into what parameter into points to, or right behind that */
+	VMRPC_PASS_SHARED,   /* the address itself */
+	VMRPC_PASS_SCRATCH,  /* memory that the callee may use */
 };
 
-enum { /* pass.direction; VMRPC_GOES_IN | VMRPC_GOES_OUT is both */
-       VMRPC_GOES_IN = 1,
-       VMRPC_GOES_OUT = 2,
+/* pass.direction; VMRPC_GOES_IN | VMRPC_GOES_OUT is both */
+enum {
+	VMRPC_GOES_IN = 1,
+	VMRPC_GOES_OUT = 2,
 };
 
-enum { /* pass.extent */
-       VMRPC_EXTENT_ONE = 0,
-       VMRPC_EXTENT_COUNT,	/* before: elements */
-       VMRPC_EXTENT_SIZE,	/* before: bytes */
-       VMRPC_EXTENT_STRING,	/* up to and with a zero element */
-       VMRPC_EXTENT_STRING_MAX, /* the same, or before elements */
-       VMRPC_EXTENT_END,	/* before: the address right behind */
-       VMRPC_EXTENT_RANGE,	/* before: first element; after: the one behind the last; both evaluated before */
-       VMRPC_EXTENT_RANGE_TO,	/* the same, as addresses */
-       VMRPC_EXTENT_COUNT_OUT,	/* before: capacity in elements; after: how many count after the call */
-       VMRPC_EXTENT_SIZE_OUT,	/* the same in bytes */
-       VMRPC_EXTENT_STRING_OUT, /* before: capacity in elements; a zero ends what counts */
+/* pass.extent */
+enum {
+	VMRPC_EXTENT_ONE = 0,
+	VMRPC_EXTENT_COUNT,	 /* before: elements */
+	VMRPC_EXTENT_SIZE,	 /* before: bytes */
+	VMRPC_EXTENT_STRING,	 /* up to and with a zero element */
+	VMRPC_EXTENT_STRING_MAX, /* the same, or before elements */
+	VMRPC_EXTENT_END,	 /* before: the address right behind */
+	VMRPC_EXTENT_RANGE,	 /* before: first element; after: the one behind the last; both evaluated before */
+	VMRPC_EXTENT_RANGE_TO,	 /* the same, as addresses */
+	VMRPC_EXTENT_COUNT_OUT,	 /* before: capacity in elements; after: how many count after the call */
+	VMRPC_EXTENT_SIZE_OUT,	 /* the same in bytes */
+	VMRPC_EXTENT_STRING_OUT, /* before: capacity in elements; a zero ends what counts */
 };
 
-enum { /* pass.lifetime, of results */
-       VMRPC_LIVES_FOR_CALL = 0,
-       VMRPC_LIVES_UNTIL_FREE,	     /* the caller frees it with free() */
-       VMRPC_LIVES_UNTIL_VMRPC_FREE, /* or with vmrpc_free(), or a method that does that */
-       VMRPC_LIVES_UNTIL_NEXT_CALL,
-       VMRPC_LIVES_FOR_EVER,
+/* pass.lifetime, of results */
+enum {
+	VMRPC_LIVES_FOR_CALL = 0,
+	VMRPC_LIVES_UNTIL_FREE,	      /* the caller frees it with free() */
+	VMRPC_LIVES_UNTIL_VMRPC_FREE, /* or with vmrpc_free(), or a method that does that */
+	VMRPC_LIVES_UNTIL_NEXT_CALL,
+	VMRPC_LIVES_FOR_EVER,
 };
 
-enum { /* pass.flags */
-       VMRPC_PASS_NONNULL = 1 << 0,
-       VMRPC_PASS_SNAPSHOT = 1 << 1, /* a callee that does not trust its caller works on a private copy */
-       VMRPC_PASS_CLOSES = 1 << 2,   /* the handle ends with this call, if condition holds */
-       VMRPC_PASS_BORROWED = 1 << 3, /* a handle that is never closed for its caller */
-       VMRPC_PASS_COPY = 1 << 4,     /* a private copy whatever the trust */
+/* pass.flags */
+enum {
+	VMRPC_PASS_NONNULL = 1 << 0,
+	VMRPC_PASS_SNAPSHOT = 1 << 1, /* a callee that does not trust its caller works on a private copy */
+	VMRPC_PASS_CLOSES = 1 << 2,   /* the handle ends with this call, if condition holds */
+	VMRPC_PASS_BORROWED = 1 << 3, /* a handle that is never closed for its caller */
+	VMRPC_PASS_COPY = 1 << 4,     /* a private copy whatever the trust */
+	VMRPC_PASS_NUMBER = 1 << 5,   /* a handle that is a number of size bytes; 0 and less stay what they are */
 };
 
 struct vmrpc_handle_type {

@@ -77,10 +77,12 @@ VMRPC_PUBLIC int vmrpc_stub_callback(const struct vmrpc_service *service, uint32
 /* Hands a failure to the process's failure handler (error.h). */
 VMRPC_PUBLIC void vmrpc_stub_failed(const struct vmrpc_service *service, uint32_t index, int error);
 
+/* The failure of methods[index], which is left out of the service: -ENOSYS, with a message. */
+VMRPC_PUBLIC int vmrpc_stub_skipped(const struct vmrpc_service *service, uint32_t index);
+
 /* The same for a symbol of a replaced library that the service does not carry. Does not return, even where the handler
  * does. */
-VMRPC_PUBLIC void vmrpc_stub_missing(const struct vmrpc_service *service, const char *library, const char *symbol)
-	__attribute__((noreturn));
+VMRPC_PUBLIC void vmrpc_stub_missing(const struct vmrpc_service *service, const char *library, const char *symbol);
 
 #ifdef __cplusplus
 }

@@ -87,10 +87,19 @@ static void free_private(struct served *served)
 static int handle_in(struct served *served, uint32_t field)
 {
 	const struct vmrpc_field *slot = &served->method->frame->fields[field];
-	const uint64_t word = vmrpc__slot_get(served->frame, slot);
+	uint64_t word;
 	void *object = NULL;
 	int r;
 
+	if (vmrpc__is_number(slot->pass)) {
+		const int64_t number = vmrpc__number_get(served->frame, slot);
+
+		if (number <= 0)
+			return 0;
+		word = slot->pass->size == 8 ? (uint64_t)number : vmrpc__handle_widen(served->session, number);
+	} else {
+		word = vmrpc__slot_get(served->frame, slot);
+	}
 	if (!word)
 		return slot->pass->flags & VMRPC_PASS_NONNULL ? -EINVAL : 0;
 	r = vmrpc__handle_get(served->session, slot->pass->handle, word, &object);
@@ -104,7 +113,10 @@ static int handle_in(struct served *served, uint32_t field)
 		}
 	}
 	served->words[field] = word; /* from here on handles_done() gives it back */
-	vmrpc__slot_set(served->frame, slot, (uint64_t)(uintptr_t)object);
+	if (vmrpc__is_number(slot->pass))
+		vmrpc__number_set(served->frame, slot, (int64_t)(intptr_t)object);
+	else
+		vmrpc__slot_set(served->frame, slot, (uint64_t)(uintptr_t)object);
 	return 0;
 }
 
@@ -312,8 +324,7 @@ static int take_in(struct served *served)
 	return first;
 }
 
-/* ---- and back -----------------------------------------------------------------------------------------------------
- */
+/* ---- and back ------------------------------------------------------------------------------------------------ */
 
 static uint64_t parent_of(const struct served *served, const struct vmrpc_pass *pass)
 {
@@ -324,6 +335,25 @@ static int handle_back(struct served *served, const struct vmrpc_pass *pass, voi
 {
 	*ret_word = 0;
 	return object ? vmrpc__handle_put(served->session, pass, object, parent_of(served, pass), ret_word) : 0;
+}
+
+/* A number as an object. */
+static int number_back(struct served *served, const struct vmrpc_field *slot, uint64_t *ret_word)
+{
+	const int64_t object = vmrpc__number_get(served->frame, slot);
+	int64_t narrow;
+	int r;
+
+	*ret_word = (uint64_t)object;
+	if (object <= 0)
+		return 0;
+	r = vmrpc__handle_put(served->session, slot->pass, (void *)(intptr_t)object, parent_of(served, slot->pass),
+			      ret_word);
+	if (r < 0 || slot->pass->size == 8)
+		return r;
+	r = vmrpc__handle_narrow(*ret_word, &narrow);
+	*ret_word = (uint64_t)narrow;
+	return r;
 }
 
 static int elements_back(struct served *served, const struct vmrpc_pass *each, unsigned char *to,
@@ -492,7 +522,9 @@ static int give_back(struct served *served)
 
 		if (method->passes[i] < method->n_params)
 			continue;
-		if (slot->pass->kind == VMRPC_PASS_HANDLE)
+		if (vmrpc__is_number(slot->pass))
+			r = number_back(served, slot, &word);
+		else if (slot->pass->kind == VMRPC_PASS_HANDLE)
 			r = handle_back(served, slot->pass, (void *)(uintptr_t)vmrpc__slot_get(served->frame, slot),
 					&word);
 		else
@@ -518,6 +550,16 @@ static void free_staged(struct served *served)
 				     (size_t)(served->pieces[field].shared - served->session->region.base) &
 					     ~(size_t)(ALIGNMENT - 1));
 	}
+}
+
+static void set_result(struct served *served, uint32_t field)
+{
+	const struct vmrpc_field *slot = &served->method->frame->fields[field];
+
+	if (vmrpc__is_number(slot->pass))
+		vmrpc__number_set(served->frame, slot, (int64_t)served->words[field]);
+	else
+		vmrpc__slot_set(served->frame, slot, served->words[field]);
 }
 
 int vmrpc__pass_serve(struct vmrpc__channel *channel, const struct vmrpc_method *method, void *frame,
@@ -558,8 +600,7 @@ int vmrpc__pass_serve(struct vmrpc__channel *channel, const struct vmrpc_method 
 	handles_done(&served);
 	for (uint32_t i = 0; i < method->n_passes && r == 0; i++)
 		if (method->passes[i] >= method->n_params)
-			vmrpc__slot_set(frame, &method->frame->fields[method->passes[i]],
-					served.words[method->passes[i]]);
+			set_result(&served, method->passes[i]);
 	if (method->flags & VMRPC_METHOD_ASYNC)
 		free_staged(&served);
 	free_private(&served);

@@ -71,9 +71,14 @@ static uint64_t handle_word(struct vmrpc *conn, const struct vmrpc_handle_type *
 static int handle_in(struct passing *passing, uint32_t field, const struct vmrpc_pass *pass)
 {
 	const struct vmrpc_field *slot = &passing->method->frame->fields[field];
-	const uint64_t value = vmrpc__slot_get(passing->frame, slot);
-	uint64_t word;
+	uint64_t value, word;
 
+	if (vmrpc__is_number(pass)) { /* it travels as it is */
+		if (!passing->handle && vmrpc__number_get(passing->frame, slot) > 0)
+			passing->handle = (uint64_t)vmrpc__number_get(passing->frame, slot);
+		return 0;
+	}
+	value = vmrpc__slot_get(passing->frame, slot);
 	if (!value) {
 		if (pass->flags & VMRPC_PASS_NONNULL)
 			return vmrpc__fail(EINVAL, "%s.%s: '%s' is NULL", passing->session->service->name,
@@ -496,10 +501,12 @@ static int out_back(struct passing *passing, uint32_t field)
 static int pointer_back(struct passing *passing, uint32_t field)
 {
 	const struct vmrpc_field *slot = &passing->method->frame->fields[field];
-	const uint64_t word = vmrpc__slot_get(passing->words, slot);
-	uint64_t value = 0;
+	uint64_t word, value = 0;
 	int r;
 
+	if (vmrpc__is_number(slot->pass))
+		return 0;
+	word = vmrpc__slot_get(passing->words, slot);
 	r = slot->pass->kind == VMRPC_PASS_HANDLE ? handle_back(passing, slot->pass, word, &value)
 						  : result_back(passing, slot->pass, word, &value);
 	vmrpc__slot_set(passing->frame, slot, value);

@@ -150,6 +150,33 @@ static struct handle *find(struct vmrpc__handles *table, uint64_t word)
 	return &table->handles[index];
 }
 
+#define NARROW_INDEX 20u /* bits */
+
+int vmrpc__handle_narrow(uint64_t word, int64_t *ret_number)
+{
+	const uint64_t index = word >> 4 & (HANDLES_MAX - 1), generation = word >> 28 & 0x7ff;
+
+	if (index + 1 >= 1u << NARROW_INDEX)
+		return -ENOMEM;
+	*ret_number = (int64_t)(generation << NARROW_INDEX | (index + 1));
+	return 0;
+}
+
+uint64_t vmrpc__handle_widen(struct vmrpc__session *session, int64_t number)
+{
+	struct vmrpc__handles *table = table_of(session);
+	const uint64_t index = ((uint64_t)number & ((1u << NARROW_INDEX) - 1)) - 1;
+	uint64_t word = VMRPC__HANDLE | (HANDLES_MAX - 1) << 4; /* nobody has the last one */
+
+	if (!table)
+		return word;
+	pthread_mutex_lock(&table->lock);
+	if (index < table->n && (table->handles[index].generation & 0x7ff) == (uint64_t)number >> NARROW_INDEX)
+		word = word_of(table, (uint32_t)index);
+	pthread_mutex_unlock(&table->lock);
+	return word;
+}
+
 /* The number that the object of a type has, and that is not about to end. */
 static uint32_t known(const struct vmrpc__handles *table, const void *object, const struct vmrpc_handle_type *type)
 {

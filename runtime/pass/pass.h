@@ -60,6 +60,32 @@ static inline void vmrpc__slot_set(void *frame, const struct vmrpc_field *field,
 	__builtin_memcpy((unsigned char *)frame + field->offset, &word, sizeof word);
 }
 
+/* Numbers of size bytes, for handles that are numbers. */
+static inline int64_t vmrpc__number_get(const void *frame, const struct vmrpc_field *field)
+{
+	int32_t number;
+
+	if (field->pass->size == 8)
+		return (int64_t)vmrpc__slot_get(frame, field);
+	__builtin_memcpy(&number, (const unsigned char *)frame + field->offset, sizeof number);
+	return number;
+}
+
+static inline void vmrpc__number_set(void *frame, const struct vmrpc_field *field, int64_t number)
+{
+	const int32_t narrow = (int32_t)number;
+
+	if (field->pass->size == 8)
+		vmrpc__slot_set(frame, field, (uint64_t)number);
+	else
+		__builtin_memcpy((unsigned char *)frame + field->offset, &narrow, sizeof narrow);
+}
+
+static inline bool vmrpc__is_number(const struct vmrpc_pass *pass)
+{
+	return pass->flags & VMRPC_PASS_NUMBER;
+}
+
 /* ---- lent.c: what the peer may use ----------------------------------------------------------------------- */
 
 /* How many bytes from offset on lie in heaps, stacks and spill areas, up to the next guard page; 0: not there. */
@@ -77,6 +103,10 @@ int vmrpc__handle_get(struct vmrpc__session *session, const struct vmrpc_handle_
 		      void **ret_object);
 /* Of one that was got: nobody else can get it from here on. -EBUSY while others use it, or what lives with it. */
 int vmrpc__handle_close(struct vmrpc__session *session, uint64_t word);
+/* Numbers of 32 bits hold an index and the lower bits of a generation. -ENOMEM where the index is too large. */
+int vmrpc__handle_narrow(uint64_t word, int64_t *ret_number);
+/* The whole word for such a number; one that is no handle where it is none. */
+uint64_t vmrpc__handle_widen(struct vmrpc__session *session, int64_t number);
 /* After vmrpc__handle_close: it is forgotten (closed), or in use by others again, and by the caller still. */
 void vmrpc__handle_closed(struct vmrpc__session *session, uint64_t word, bool closed);
 /* The caller uses it no more. */

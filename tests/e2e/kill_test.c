@@ -112,8 +112,7 @@ static unsigned rounds_of(unsigned n)
 	return world_emulated() ? n / 50 : world_scaled(n);
 }
 
-/* ---- victims ------------------------------------------------------------------------------------------------------
- */
+/* ---- victims ------------------------------------------------------------------------------------------------- */
 
 static void pass(int64_t us)
 {
@@ -216,8 +215,7 @@ static int64_t moment(uint64_t *random, int64_t opening_us)
 					       : opening_us + workload_random(random, BEYOND_US);
 }
 
-/* ---- the tests ----------------------------------------------------------------------------------------------------
- */
+/* ---- the tests ----------------------------------------------------------------------------------------------- */
 
 /* with_client: what the server has in use with one idle client more than without. */
 static void kill_clients(const char *server_address, unsigned rounds, struct process_use with_client)

@@ -187,8 +187,14 @@ struct lab_frame_same_address {
 /* Digests are made up: name and sizes tell methods apart well enough here. */
 #define LAB_DIGEST(number, size)	   (UINT64_C(0x1ab0000000000000) + ((uint64_t)(number) << 32) + (size))
 #define LAB_METHOD(number, name, sizes...) LAB_METHOD_(number, name, sizes)
-#define LAB_METHOD_(number, name, size, result, flags, timeout, thunk) \
-	[number] = {name, LAB_DIGEST(number, size), size, result, flags, timeout, LAB_THUNK(thunk)},
+#define LAB_METHOD_(number, title, size, result, set, timeout, thunk) \
+	[number] = {.name = title,                                    \
+		    .digest = LAB_DIGEST(number, size),               \
+		    .frame_size = size,                               \
+		    .result_offset = result,                          \
+		    .flags = set,                                     \
+		    .timeout_ms = timeout,                            \
+		    .serve = LAB_THUNK(thunk)},
 
 _Static_assert(sizeof(struct lab_frame_note_big) > 56, "a frame that no cell of the ring holds");
 _Static_assert(sizeof(struct lab_frame_six) == 56, "six scalars and a result fill the cell");

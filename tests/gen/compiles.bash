@@ -13,7 +13,7 @@ compile() {
 for pair in gcc:g++ clang:clang++; do
 	command -v "${pair%:*}" >/dev/null || { echo "skipped: no ${pair%:*}"; continue; }
 	found=1
-	for name in scalars structs calls library; do
+	for name in scalars structs calls library pointers; do
 		compile "${pair%:*}" -std=c11 -Wstrict-prototypes -Wmissing-prototypes -Wvla "golden/$name.client.c"
 		compile "${pair%:*}" -std=c11 -Wstrict-prototypes -Wmissing-prototypes -Wvla "golden/$name.server.c"
 		command -v "${pair#*:}" >/dev/null || { echo "skipped: no ${pair#*:}"; continue; }

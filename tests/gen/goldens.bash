@@ -3,11 +3,11 @@ make_goldens() {
 	local generator=$1 folder=$2 header name flags
 	rm -rf "$folder"
 	mkdir -p "$folder/bad" "$folder/explain"
-	for name in scalars structs calls; do
+	for name in scalars structs calls pointers; do
 		"$generator" -o "$folder" "good/$name.h" -- -I../../include
 	done
 	"$generator" -o "$folder" --name library --sidecar good/library.sidecar.h good/library.h -- -I../../include
-	for name in everything scalars structs calls; do
+	for name in everything scalars structs calls pointers; do
 		"$generator" --explain --suggest "good/$name.h" -- -I../../include >"$folder/explain/$name" 2>&1
 	done
 	"$generator" --explain --sidecar good/library.sidecar.h good/library.h -- -I../../include >"$folder/explain/library"

@@ -6,8 +6,7 @@
 
 #include "stage.h"
 
-/* ---- doorplates ---------------------------------------------------------------------------------------------------
- */
+/* ---- doorplates ---------------------------------------------------------------------------------------------- */
 
 /* Answers lab_add, if it comes on this channel, until the client is done. */
 static int64_t serve_add(struct stage *stage, uint32_t channel, char what)
@@ -46,8 +45,7 @@ TEST(doorplates_that_lie)
 	stage_end(&stage);
 }
 
-/* ---- calls that do not wait -----------------------------------------------------------------------------------------
- */
+/* ---- calls that do not wait ---------------------------------------------------------------------------------- */
 
 TEST(progress_that_lies)
 {
@@ -256,8 +254,7 @@ TEST(frees_that_are_taken_wrongly)
 	stage_end(&stage);
 }
 
-/* ---- the memory itself ---------------------------------------------------------------------------------------------
- */
+/* ---- the memory itself --------------------------------------------------------------------------------------- */
 
 TEST(memory_changes_its_size)
 {
@@ -298,8 +295,7 @@ TEST(memory_changes_its_size)
 	stage_end(&stage);
 }
 
-/* ---- everything at once ---------------------------------------------------------------------------------------------
- */
+/* ---- everything at once -------------------------------------------------------------------------------------- */
 
 struct flipper {
 	const struct raw *raw;

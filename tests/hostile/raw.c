@@ -26,8 +26,7 @@ static int64_t now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* ---- the socket ---------------------------------------------------------------------------------------------------
- */
+/* ---- the socket ---------------------------------------------------------------------------------------------- */
 
 void raw_path(char *path, size_t size, const char *name)
 {
@@ -172,8 +171,7 @@ static int expect(struct raw *raw, union raw_message *message, uint32_t kind, si
 	return message->kind == kind && (size_t)received == size ? 0 : -EPROTO;
 }
 
-/* ---- as a client --------------------------------------------------------------------------------------------------
- */
+/* ---- as a client --------------------------------------------------------------------------------------------- */
 
 static uint64_t hash_name(const char *name)
 {
@@ -382,8 +380,7 @@ int raw_call(struct raw *raw, uint32_t channel, uint32_t flags, uint32_t number,
 	return (head >> 16 & VMRPC__KIND) == VMRPC__REPLY ? (int16_t)(head & 0xffff) : -EPROTO;
 }
 
-/* ---- as a server --------------------------------------------------------------------------------------------------
- */
+/* ---- as a server --------------------------------------------------------------------------------------------- */
 
 int raw_listen(const char *name)
 {

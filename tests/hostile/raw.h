@@ -57,8 +57,7 @@ struct raw {
 	void *arg;
 };
 
-/* ---- the socket ---------------------------------------------------------------------------------------------------
- */
+/* ---- the socket ---------------------------------------------------------------------------------------------- */
 
 /* The path of the socket called name. */
 void raw_path(char *path, size_t size, const char *name);
@@ -75,8 +74,7 @@ int raw_recv(struct raw *raw, void *message, size_t capacity, int ms);
 /* Whether the peer hangs up in time; what it sends before is dropped. */
 bool raw_is_hung_up(struct raw *raw, int ms);
 
-/* ---- as a client --------------------------------------------------------------------------------------------------
- */
+/* ---- as a client --------------------------------------------------------------------------------------------- */
 
 /* Shakes hands for the service, each message twisted. 0; or -EPIPE when the server hung up, -ETIMEDOUT when it fell
  * silent, or the negative errno of its refusal, whose words are in raw->refusal. */
@@ -105,8 +103,7 @@ int raw_await(struct raw *raw, uint32_t channel, uint32_t *ret_head, int ms);
  * message that is no reply is -EPROTO, its head in *ret_head (may be NULL). */
 int raw_call(struct raw *raw, uint32_t channel, uint32_t flags, uint32_t number, uint64_t *words, uint32_t *ret_head);
 
-/* ---- as a server --------------------------------------------------------------------------------------------------
- */
+/* ---- as a server --------------------------------------------------------------------------------------------- */
 
 /* Listens as name. */
 int raw_listen(const char *name);

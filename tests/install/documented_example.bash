@@ -43,15 +43,29 @@ int calc_centroid(const struct point *in, size_t n, struct point *out)
 }
 END
 
-# The README's is server and client in one.
-awk '/^```/ { inside = !inside && /^```c$/; next } inside' "$VMRPC_SOURCE/README.md" >"$work/readme.c"
-grep -q vmrpc_stub_call "$work/readme.c" || fail "README.md has no example any more"
+# The README's: the header, the caller, and of the server what its comment says.
+mkdir "$work/readme"
+awk -v "folder=$work/readme" '
+	/^```/ { inside = !inside && /^```c$/; n += inside; next }
+	inside { print >folder "/block" n }' "$VMRPC_SOURCE/README.md"
+mv "$work/readme/block1" "$work/readme/calc.h"
+grep -q VMRPC_SERVICE "$work/readme/calc.h" || fail "README.md has no example any more"
+printf '#include <stdio.h>\n#include "calc.h"\nint main(void)\n{\n%s\n}\n' "$(<"$work/readme/block2")" >"$work/readme/app.c"
+cat >"$work/readme/calcd.c" <<'END'
+#include "calc.rpc.h"
+int main(void) { return -vmrpc_serve(&calc_service, NULL); }
+END
 
 cd "$work"
 warnings=(-std=c11 -Wall -Wextra -Werror)
 "$CC" "${warnings[@]}" calcd.c calc.c "${flags[@]}" -lm -o calcd
 "$CC" "${warnings[@]}" app.c calc_client.c "${flags[@]}" -o app
-"$CC" "${warnings[@]}" readme.c "${flags[@]}" -o readme
+if [ -x "$VMRPC_BUILD/vmrpcgen/vmrpcgen" ]; then
+	read -ra includes < <(pkg-config --cflags vmrpc)
+	"$VMRPC_BUILD/vmrpcgen/vmrpcgen" -o readme readme/calc.h -- "${includes[@]}"
+	"$CC" "${warnings[@]}" readme/calcd.c calc.c readme/calc.server.c -iquote readme "${flags[@]}" -lm -o readme/calcd
+	"$CC" "${warnings[@]}" readme/app.c readme/calc.client.c -iquote readme "${flags[@]}" -o readme/app
+fi
 
 # with CLIENT WANTED SERVER...: the client prints what is wanted, the server ends well.
 with() {
@@ -65,4 +79,4 @@ with() {
 	[ "$said" = "$wanted" ] || fail "$client printed '$said', not '$wanted'"
 }
 with ./app '5, then 1 2' ./calcd
-VMRPC_CALC='local:calc?timeout=10s' with ./readme '2 + 3 = 5' ./readme serve
+[ ! -x readme/app ] || VMRPC_CALC='local:calc?timeout=10s' with readme/app '1 1' readme/calcd

@@ -178,8 +178,7 @@ TEST(a_small_heap_is_not_eaten_by_caches)
 	}
 }
 
-/* ---- a thread at rest while something happens to the arena ---------------------------------------------------------
- */
+/* ---- a thread at rest while something happens to the arena --------------------------------------------------- */
 
 struct sleeper {
 	struct world *world;

@@ -153,6 +153,11 @@ long kit_until(const char *from, const char *to)
 	return sum;
 }
 
+long kit_sum_before(const char *from, const int *numbers, const char *to)
+{
+	return kit_sum(numbers, (size_t)(to - from));
+}
+
 void kit_blank(char *text, int from, int to)
 {
 	for (int i = from; i < to; i++)
@@ -461,6 +466,40 @@ int kit_gauge_value(struct kit_gauge *gauge)
 void kit_gauge_free(struct kit_gauge *gauge)
 {
 	free(gauge);
+}
+
+static int slots[8]; /* from 1 on; 0: free */
+
+kit_slot kit_slot_take(int value)
+{
+	for (int i = 0; i < 8; i++)
+		if (!slots[i]) {
+			slots[i] = value;
+			stacks_open++;
+			return i + 1;
+		}
+	return -1;
+}
+
+int kit_slot_value(kit_slot slot)
+{
+	return slot > 0 && slot <= 8 ? slots[slot - 1] : -1;
+}
+
+void kit_slot_give(kit_slot slot)
+{
+	slots[slot - 1] = 0;
+	stacks_open--;
+}
+
+long kit_ticket(int n)
+{
+	return n < 0 ? 0 : 5000000000 + n;
+}
+
+int kit_ticket_number(long ticket)
+{
+	return ticket ? (int)(ticket - 5000000000) : -1;
 }
 
 /* ---- calls ------------------------------------------------------------------------------------------------------ */

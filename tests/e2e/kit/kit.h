@@ -54,6 +54,8 @@ int kit_sum_pairs(const int *a VMRPC_COUNT(n * 2), unsigned char n);
 long kit_sum_lengths(const int *lengths VMRPC_COUNT(n), int n, const char *text VMRPC_SIZE(sum(lengths, n)));
 long kit_sum_chosen(const int *a VMRPC_COUNT(wide ? 2 * n : n), int n, bool wide);
 long kit_until(const char *from VMRPC_END(to), const char *to VMRPC_INTO(from));
+long kit_sum_before(const char *from VMRPC_SIZE(64), const int *numbers VMRPC_COUNT(to - from),
+		    const char *to VMRPC_INTO(from));
 void kit_blank(char *text VMRPC_INOUT VMRPC_RANGE(from, to), int from, int to);
 struct kit_span {
 	size_t size;
@@ -113,6 +115,12 @@ struct kit_gauge {
 struct kit_gauge *kit_gauge_new(int value) VMRPC_HANDLE VMRPC_CLOSE_WITH(kit_gauge_free);
 int kit_gauge_value(struct kit_gauge *gauge VMRPC_HANDLE) VMRPC_ON_FAIL(-1);
 void kit_gauge_free(struct kit_gauge *gauge VMRPC_HANDLE VMRPC_CLOSES);
+typedef int kit_slot VMRPC_HANDLE;
+kit_slot kit_slot_take(int value) VMRPC_CLOSE_WITH(kit_slot_give);
+int kit_slot_value(kit_slot slot) VMRPC_ON_FAIL(-2);
+void kit_slot_give(kit_slot slot VMRPC_CLOSES);
+long kit_ticket(int n) VMRPC_HANDLE_NAMED(ticket);
+int kit_ticket_number(long ticket VMRPC_HANDLE_NAMED(ticket)) VMRPC_ON_FAIL(-2);
 
 /* Calls. */
 void kit_doze(int ms, const void *data VMRPC_SIZE(n), size_t n);

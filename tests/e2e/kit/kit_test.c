@@ -13,6 +13,7 @@
 
 #ifdef KIT_REMOTE
 #include <vmrpc/error.h>
+#include <vmrpc/stack.h>
 
 #include "kit.rpc.h"
 #endif
@@ -210,6 +211,14 @@ TEST(lengths_from_other_arguments)
 	CHECK_EQ(kit_sum_lengths(FILLED(lengths), 3, text("abcde")), 'a' + 'b' + 'c' + 'd' + 'e');
 }
 
+TEST(lengths_between_pointers)
+{
+	char *line = memset(memory(64), 0, 64);
+	const int numbers[] = {1, 2, 3, 4};
+
+	CHECK_EQ(kit_sum_before(line, FILLED(numbers), line + 3), 6);
+}
+
 TEST(windows)
 {
 	char *line = text("0123456789");
@@ -323,8 +332,7 @@ TEST(errno_comes_back)
 	CHECK_EQ(kit_read(out, 20, 16), 3);
 }
 
-/* ---- results ------------------------------------------------------------------------------------------------------
- */
+/* ---- results ------------------------------------------------------------------------------------------------- */
 
 TEST(results_that_the_caller_frees)
 {
@@ -370,8 +378,7 @@ TEST(results_until_the_next_call)
 	CHECK_STR(kit_describe(-7), "the number -7");
 }
 
-/* ---- handles ------------------------------------------------------------------------------------------------------
- */
+/* ---- handles ------------------------------------------------------------------------------------------------- */
 
 TEST(handles)
 {
@@ -420,8 +427,32 @@ TEST(handles_on_complete_types)
 		kit_gauge_free(gauges[i]);
 }
 
-/* ---- calls ----------------------------------------------------------------------------------------------------------
- */
+TEST(handles_that_are_numbers)
+{
+	kit_slot taken[8], other;
+
+	for (int i = 0; i < 8; i++) {
+		taken[i] = kit_slot_take(100 + i);
+		CHECK(taken[i] > 0);
+	}
+	CHECK_EQ(kit_slot_take(1), -1);
+	for (int i = 0; i < 8; i++)
+		CHECK_EQ(kit_slot_value(taken[i]), 100 + i);
+	CHECK_EQ(kit_slot_value(0), -1);
+	CHECK_EQ(kit_slot_value(-5), -1);
+	kit_slot_give(taken[3]);
+	other = kit_slot_take(55);
+	CHECK_EQ(kit_slot_value(other), 55);
+#ifdef KIT_REMOTE
+	CHECK_EQ(kit_slot_value(taken[3]), -2); /* it is closed, though its slot is taken anew */
+	CHECK_EQ(kit_slot_value(12345), -2);
+#endif
+	CHECK_EQ(kit_ticket_number(kit_ticket(7)), 7);
+	CHECK_EQ(kit_ticket(-1), 0);
+	CHECK_EQ(kit_ticket_number(0), -1);
+}
+
+/* ---- calls --------------------------------------------------------------------------------------------------- */
 
 TEST(asynchronous_calls_take_their_data_along)
 {
@@ -488,8 +519,7 @@ TEST(threads)
 
 #ifdef KIT_REMOTE
 
-/* ---- only where there are two sides -------------------------------------------------------------------------------
- */
+/* ---- only where there are two sides -------------------------------------------------------------------------- */
 
 #define CHECK_SAYS(call, error, words)                                                         \
 	do {                                                                                   \
@@ -542,6 +572,36 @@ TEST(a_renewed_handle_is_another)
 	CHECK_EQ(kit_stacks_open(), 0);
 }
 
+static void *call_with_locals(void *arg)
+{
+	char line[64] = "on the shared stack";
+	int here = 1, there[3] = {1, 2, 3};
+
+	(void)arg;
+	CHECK_EQ(kit_in_place(&here), 2); /* it would be refused elsewhere */
+	CHECK_EQ(here, 2);
+	kit_upper(line, 6);
+	CHECK_STR(line, "ON THE shared stack");
+	CHECK(kit_address(there, 3, 1) == there + 1);
+	kit_greet("me", line, sizeof line);
+	CHECK_STR(line, "Hello, me!");
+	return NULL;
+}
+
+TEST(locals_of_an_rpc_stack_are_shared)
+{
+	struct vmrpc *conn;
+	int r;
+
+	CHECK_EQ(vmrpc_connect(&conn, &kit_service, NULL), 0);
+	kit_forget();
+	r = vmrpc_stack_call(conn, call_with_locals, NULL, NULL);
+	if (r == -ENOTSUP)
+		TEST_SKIP("%s", vmrpc_error_message());
+	CHECK_EQ(r, 0);
+	vmrpc_close(conn);
+}
+
 TEST(closed_handles_are_known_to_be)
 {
 	struct kit_stack *stack = kit_stack_new("gone");
@@ -567,6 +627,7 @@ TEST(what_a_dead_client_left_open_is_closed)
 		kit_stack_free(kit_stack_new("closed"));
 		kit_stack_new("left");
 		kit_stack_push(kit_stack_new("left too"), 1);
+		kit_slot_take(1);
 		raise(SIGKILL);
 	}
 	CHECK_EQ(waitpid(child, &status, 0), child);
@@ -654,8 +715,16 @@ static pid_t start_server(const char *program)
 	snprintf(address, sizeof address, "local:kit?heap=64M&%s", options);
 	pid = fork();
 	if (pid == 0) {
-		execl(program, program, address, (char *)NULL);
-		perror(program);
+		char *words[16], *emulator = strdup(getenv("VMRPC_EMULATOR") ? getenv("VMRPC_EMULATOR") : "");
+		unsigned n = 0;
+
+		for (char *word = strtok(emulator, " "); word && n < 13; word = strtok(NULL, " "))
+			words[n++] = word;
+		words[n++] = (char *)(uintptr_t)program;
+		words[n++] = address;
+		words[n] = NULL;
+		execvp(words[0], words);
+		perror(words[0]);
 		_exit(1);
 	}
 	return pid;

@@ -1,2 +1,2 @@
 #include <vmrpc/annotate.h>
-int f(int number VMRPC_HANDLE);
+int f(short number VMRPC_HANDLE);

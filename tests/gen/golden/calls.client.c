@@ -675,7 +675,7 @@ __attribute__((weak)) struct session *skipped(const char *name, ...)
 {
 
 	(void)name;
-	errno = -(-ENOSYS);
+	errno = -vmrpc_stub_skipped(&calls_service, method_skipped);
 	return NULL;
 }
 
@@ -686,7 +686,7 @@ int skipped_list_rpc(struct vmrpc *conn, const char *format, va_list args, int *
 	(void)format;
 	(void)args;
 	(void)ret_result;
-	return -ENOSYS; /* VMRPC_SKIP */
+	return vmrpc_stub_skipped(&calls_service, method_skipped_list);
 }
 
 __attribute__((weak)) int skipped_list(const char *format, va_list args)
@@ -694,7 +694,7 @@ __attribute__((weak)) int skipped_list(const char *format, va_list args)
 
 	(void)format;
 	(void)args;
-	errno = -(-ENOSYS);
+	errno = -vmrpc_stub_skipped(&calls_service, method_skipped_list);
 	return -1;
 }
 
@@ -705,7 +705,7 @@ int skipped_buffer_rpc(struct vmrpc *conn, char *buffer, size_t size, size_t *re
 	(void)buffer;
 	(void)size;
 	(void)ret_result;
-	return -ENOSYS; /* VMRPC_SKIP */
+	return vmrpc_stub_skipped(&calls_service, method_skipped_buffer);
 }
 
 __attribute__((weak)) size_t skipped_buffer(char *buffer, size_t size)
@@ -714,7 +714,7 @@ __attribute__((weak)) size_t skipped_buffer(char *buffer, size_t size)
 
 	(void)buffer;
 	(void)size;
-	vmrpc_stub_failed(&calls_service, method_skipped_buffer, (-ENOSYS));
+	vmrpc_stub_failed(&calls_service, method_skipped_buffer, vmrpc_stub_skipped(&calls_service, method_skipped_buffer));
 	memset(&result, 0, sizeof result);
 	return result;
 }
@@ -725,7 +725,7 @@ __attribute__((weak)) void leave(int code)
 {
 
 	(void)code;
-	vmrpc_stub_failed(&calls_service, method_leave, (-ENOSYS));
+	vmrpc_stub_failed(&calls_service, method_leave, vmrpc_stub_skipped(&calls_service, method_leave));
 	abort();
 }
 

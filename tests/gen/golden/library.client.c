@@ -167,14 +167,14 @@ int engine_speed_rpc(struct vmrpc *conn, engine e, int *ret_result)
 	(void)conn;
 	(void)e;
 	(void)ret_result;
-	return -ENOSYS; /* VMRPC_SKIP */
+	return vmrpc_stub_skipped(&library_service, method_engine_speed);
 }
 
 __attribute__((weak)) int engine_speed(engine e)
 {
 
 	(void)e;
-	errno = -(-ENOSYS);
+	errno = -vmrpc_stub_skipped(&library_service, method_engine_speed);
 	return -5;
 }
 

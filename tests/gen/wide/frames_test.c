@@ -30,6 +30,13 @@ int vmrpc_stub_flush(struct vmrpc *conn, const struct vmrpc_service *service)
 	return 0;
 }
 
+int vmrpc_stub_skipped(const struct vmrpc_service *service, uint32_t index)
+{
+	(void)service;
+	(void)index;
+	return -ENOSYS;
+}
+
 void vmrpc_stub_failed(const struct vmrpc_service *service, uint32_t index, int error)
 {
 	(void)service;

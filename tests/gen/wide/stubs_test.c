@@ -120,6 +120,7 @@ TEST(skipped_functions_only_fail)
 	CHECK_EQ(n_seen, 1);
 	CHECK_EQ(seen.error, -ENOSYS);
 	CHECK_STR(seen.method, "wide_skipped_int");
+	CHECK(strstr(vmrpc_error_message(), "wide_skipped_int is left out of the service"));
 	end(0);
 }
 
