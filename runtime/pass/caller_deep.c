@@ -45,6 +45,12 @@ static unsigned char *stage(struct vmrpc__deep *deep, const unsigned char *origi
 	return at;
 }
 
+/* Whatever is larger is a circle, or the same again and again. */
+static uint64_t limit_of(const struct vmrpc__deep *deep)
+{
+	return 2 * atomic_load_explicit(&deep->session->region.size, memory_order_relaxed);
+}
+
 struct visitor {
 	struct vmrpc__deep *deep;
 	uint32_t number; /* of the node whose pointers are visited */
@@ -121,13 +127,111 @@ static int visit_in(void *arg, const struct vmrpc_inner *inner, uint64_t element
 	}
 	if (visitor->staging && counts)
 		memcpy(parent.shared + at, &child.word, sizeof child.word);
-	number = vmrpc__node_add(&deep->nodes, &child, UINT64_MAX);
+	number = vmrpc__node_add(&deep->nodes, &child, limit_of(deep));
 	if (number < 0)
 		return (int)number;
 	if (deep->graph && child.mine && !child.again)
 		return vmrpc__node_remember(&deep->nodes, (uint32_t)number);
 	return 0;
 }
+
+/* ---- is all of it there already? ------------------------------------------------------------------------------- */
+
+struct still { /* to be looked at */
+	const struct vmrpc_pass *pass;
+	const unsigned char *memory;
+	uint64_t size;
+};
+
+struct look {
+	struct vmrpc__deep *deep;
+	uintptr_t base;
+	uint64_t region; /* its size */
+	uint64_t left;	 /* bytes until it must be a circle */
+	struct still *stills;
+	size_t n, capacity;
+};
+
+static int look_later(struct look *look, const struct vmrpc_inner *inner, const unsigned char *element, uint64_t value)
+{
+	struct still still = {.pass = inner->pass, .memory = (const unsigned char *)(uintptr_t)value};
+	uint64_t from;
+	int r = measure_child(look->deep, inner, element, still.memory, &from, &still.size);
+
+	if (r < 0)
+		return r;
+	still.memory += from;
+	if (still.size + 1 > look->left)
+		return -EMSGSIZE;
+	look->left -= still.size + 1;
+	if (look->n == look->capacity) {
+		const size_t capacity = look->capacity ? 2 * look->capacity : 64;
+		struct still *more = realloc(look->stills, capacity * sizeof *more);
+
+		if (!more)
+			return -ENOMEM;
+		look->stills = more;
+		look->capacity = capacity;
+	}
+	look->stills[look->n++] = still;
+	return 0;
+}
+
+/* 1: it has to be staged. */
+static inline int look_at(struct look *look, const struct vmrpc_inner *inner, const unsigned char *element,
+			  uint64_t offset)
+{
+	const struct vmrpc_pass *pass = inner->pass;
+	const uint64_t value = load(element + offset);
+
+	if (!value)
+		return pass->flags & VMRPC_PASS_NONNULL ? -EINVAL : 0;
+	if (pass->kind == VMRPC_PASS_HANDLE)
+		return pass->handle->object_size ? 1 : value & VMRPC__HANDLE ? 0 : -EBADF;
+	if (pass->kind == VMRPC_PASS_SKIP || value - look->base >= look->region)
+		return 1;
+	return pass->n_inner && pass->direction != VMRPC_GOES_OUT ? look_later(look, inner, element, value) : 0;
+}
+
+/* The pointers of one struct after the other, without nodes, since nothing has to be remembered. */
+static int look_through(struct look *look, const struct still *still)
+{
+	const struct vmrpc_pass *pass = still->pass;
+	const unsigned char *end = still->memory + still->size / pass->size * pass->size;
+	int r = 0;
+
+	for (const unsigned char *element = still->memory; element < end && r == 0; element += pass->size) {
+		for (uint32_t i = 0; i < pass->n_inner && r == 0; i++) {
+			const struct vmrpc_inner *inner = &pass->inner[i];
+			const struct vmrpc__view view = {element, NULL, inner->scope};
+			int64_t counts = 1;
+
+			if (inner->condition && vmrpc__evaluate(&view, inner->condition, &counts) < 0)
+				counts = 0;
+			for (uint32_t k = 0; counts && k < inner->count && r == 0; k++)
+				r = look_at(look, inner, element, inner->offset + k * 8ull);
+		}
+	}
+	return r;
+}
+
+static int look_for_outsiders(struct vmrpc__deep *deep, const struct vmrpc_pass *pass, const struct vmrpc__piece *piece)
+{
+	const uint64_t region = atomic_load_explicit(&deep->session->region.size, memory_order_relaxed);
+	struct look look = {
+		.deep = deep, .base = (uintptr_t)deep->session->region.base, .region = region, .left = limit_of(deep)};
+	struct still still = {pass, piece->mine, piece->size};
+	int r = look_through(&look, &still);
+
+	while (r == 0 && look.n) {
+		still = look.stills[--look.n];
+		r = look_through(&look, &still);
+	}
+	free(look.stills);
+	return r;
+}
+
+/* ---- staging ------------------------------------------------------------------------------------------------- */
 
 /* Visits all nodes from first on, those too that are found on the way. */
 static int follow(struct vmrpc__deep *deep, uint32_t first, bool staging)
@@ -162,6 +266,19 @@ static void forget_nodes(struct vmrpc__deep *deep, uint32_t first)
 		memset(deep->nodes.seen, 0, deep->nodes.n_seen * sizeof *deep->nodes.seen);
 }
 
+/* The same for a graph, whose nodes have to be remembered. */
+static int look_round(struct vmrpc__deep *deep, const struct vmrpc__node *root)
+{
+	const uint32_t first = deep->nodes.n;
+	int64_t number = vmrpc__node_add(&deep->nodes, root, limit_of(deep));
+	int r = number < 0 ? (int)number : vmrpc__node_remember(&deep->nodes, first);
+
+	if (r == 0)
+		r = follow(deep, first, false);
+	forget_nodes(deep, first);
+	return r;
+}
+
 int vmrpc__deep_in(struct vmrpc__deep *deep, const struct vmrpc_pass *pass, struct vmrpc__piece *piece)
 {
 	struct vmrpc__node root = {.pass = pass,
@@ -178,13 +295,12 @@ int vmrpc__deep_in(struct vmrpc__deep *deep, const struct vmrpc_pass *pass, stru
 	if (deep->graph && deep->nodes.n_seen) /* graphs of two arguments are two */
 		memset(deep->nodes.seen, 0, deep->nodes.n_seen * sizeof *deep->nodes.seen);
 	if (vmrpc__in_region(deep->session, piece->mine) && !(pass->flags & VMRPC_PASS_GIVES)) {
-		number = vmrpc__node_add(&deep->nodes, &root, UINT64_MAX);
-		if (number < 0)
-			return (int)number;
-		r = deep->graph ? vmrpc__node_remember(&deep->nodes, first) : 0;
-		if (r == 0)
-			r = follow(deep, first, false);
-		forget_nodes(deep, first);
+		if (!(pass->direction & VMRPC_GOES_IN))
+			r = 0;
+		else if (deep->graph)
+			r = look_round(deep, &root);
+		else
+			r = look_for_outsiders(deep, pass, piece);
 		if (r <= 0) {
 			piece->shared = piece->mine;
 			return r;
@@ -194,7 +310,7 @@ int vmrpc__deep_in(struct vmrpc__deep *deep, const struct vmrpc_pass *pass, stru
 	if (!root.shared)
 		return -ENOBUFS;
 	root.word = vmrpc__to_word(deep->session, root.shared);
-	number = vmrpc__node_add(&deep->nodes, &root, UINT64_MAX);
+	number = vmrpc__node_add(&deep->nodes, &root, limit_of(deep));
 	if (number < 0)
 		return (int)number;
 	r = deep->graph ? vmrpc__node_remember(&deep->nodes, first) : 0;

@@ -729,6 +729,19 @@ TEST(what_makes_no_sense_is_refused_in_words)
 	CHECK_EQ(kit_sum_array(FILLED(((const int[]){1})), SIZE_MAX), -1);
 }
 
+TEST(circles_end)
+{
+	struct kit_node *list = list_of(3);
+	long sum;
+	int r;
+
+	list->next->next->next = list;
+	r = kit_list_sum_rpc(NULL, list, &sum);
+	CHECK(r == -EMSGSIZE || r == -ENOMEM);
+	list->next->next->next = NULL;
+	CHECK_EQ(kit_list_sum(list), 6);
+}
+
 TEST(shared_addresses_stay_where_they_are)
 {
 	int here = 1, result;
