@@ -382,8 +382,12 @@ static void plan_data(const struct planner *planner, struct plan *plan, struct t
 		plan->each->name = format("%s_each", plan->name);
 		plan_handle(planner, plan->each, element, passing->each,
 			    find_note(notes, WORD_EACH) ? find_note(notes, WORD_EACH)->inner : NULL);
+		/* on the parameter, or on the function that makes them and returns something else */
 		if (!plan->each->close && find_note(notes, WORD_CLOSE_WITH))
 			plan->each->close = find_note(notes, WORD_CLOSE_WITH)->text;
+		if (!plan->each->close && planner->function->signature->result->passing->kind != PASS_HANDLE &&
+		    find_note(planner->function->notes, WORD_CLOSE_WITH))
+			plan->each->close = find_note(planner->function->notes, WORD_CLOSE_WITH)->text;
 	}
 }
 

@@ -152,7 +152,8 @@ double kit_trace(const struct kit_matrix *m VMRPC_COUNT(1));
 /* Handles. */
 struct kit_stack;
 struct kit_stack *kit_stack_new(const char *name VMRPC_STRING) VMRPC_CLOSE_WITH(kit_stack_free);
-int kit_stack_open(struct kit_stack **ret_stack VMRPC_OUT VMRPC_EACH(VMRPC_NONNULL), int first);
+int kit_stack_open(struct kit_stack **ret_stack VMRPC_OUT VMRPC_EACH(VMRPC_NONNULL), int first)
+	VMRPC_CLOSE_WITH(kit_stack_free);
 void kit_stack_free(struct kit_stack *stack VMRPC_CLOSES);
 int kit_stack_push(struct kit_stack *stack VMRPC_NONNULL, int number) VMRPC_ON_FAIL(-1);
 int kit_stack_pop(struct kit_stack *stack) VMRPC_ON_FAIL(-1);

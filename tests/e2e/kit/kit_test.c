@@ -816,6 +816,7 @@ TEST(closed_handles_are_known_to_be)
 
 TEST(what_a_dead_client_left_open_is_closed)
 {
+	struct kit_stack *opened;
 	pid_t child;
 	int status;
 
@@ -825,6 +826,7 @@ TEST(what_a_dead_client_left_open_is_closed)
 		kit_stack_new("left");
 		kit_stack_push(kit_stack_new("left too"), 1);
 		kit_slot_take(1);
+		kit_stack_open(&opened, 1);
 		raise(SIGKILL);
 	}
 	CHECK_EQ(waitpid(child, &status, 0), child);

@@ -1752,7 +1752,13 @@ static const struct vmrpc_type frame_type_file_open = {.kind = VMRPC_TYPE_STRUCT
 static const uint16_t passes_of_file_open[] = {0, 1};
 
 /* pointers.h:78: int file_open_2(struct file **ret_file) */
-static const struct vmrpc_pass file_open_2_ret_file_each_pass = {.kind = VMRPC_PASS_HANDLE, .handle = &handle_struct_file};
+static void file_open_2_ret_file_each_close(void *object)
+{
+	struct file *self = (struct file *)object;
+
+	file_close(self);
+}
+static const struct vmrpc_pass file_open_2_ret_file_each_pass = {.kind = VMRPC_PASS_HANDLE, .handle = &handle_struct_file, .close = file_open_2_ret_file_each_close};
 static const struct vmrpc_pass file_open_2_ret_file_pass = {.kind = VMRPC_PASS_DATA, .direction = VMRPC_GOES_OUT, .size = 8, .align = 8, .each = &file_open_2_ret_file_each_pass};
 static const struct vmrpc_field fields_of_file_open_2[] = {
 	{.name = "ret_file", .type = &types[22], .offset = 0, .bits = -1, .pass = &file_open_2_ret_file_pass},
