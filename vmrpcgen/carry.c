@@ -202,6 +202,16 @@ static const char *why_not(const struct passing *passing, struct type *type, str
 	}
 }
 
+static bool is_deep(const struct passing *passing, struct type *type)
+{
+	struct type *bare = bare_type(type);
+
+	return passing->kind == PASS_DATA && passing->each &&
+	       (passing->each->kind == PASS_DATA ||
+		(passing->each->kind == PASS_RECORD && bare_type(bare->target)->kind == TYPE_RECORD &&
+		 bare_type(bare->target)->record->has_pointers));
+}
+
 static void carry_value(const struct function *function, const struct value *value, const char *what, bool is_result)
 {
 	const struct passing *passing = value->passing;
@@ -210,6 +220,8 @@ static void carry_value(const struct function *function, const struct value *val
 	if (passing->kind == PASS_REFUSED)
 		return;
 	why = why_not(passing, value->type, value->notes, is_result);
+	if (!why && find_note(function->notes, WORD_ASYNC) && is_deep(passing, value->type))
+		why = "pointers behind a pointer, in a call that does not wait";
 	if (why)
 		error(value->at, INSTEAD, "%s of '%s' is not carried yet (%s%s)", what, function->name, why,
 		      passing->kind == PASS_DATA ? format(", %s", passing_text(passing, value->type)) : "");
