@@ -63,28 +63,46 @@ static void emit_rpc_body(struct text *out, const struct service *service, const
 	add(out, "\treturn 0;\n");
 }
 
+/* "conn, a, b, ret_result" */
+static const char *pass_on(const struct function *function, const char *conn, const char *ret_result)
+{
+	struct text text = {0};
+
+	add(&text, "%s", conn);
+	for (unsigned i = 0; i < function->signature->n_params; i++)
+		add(&text, ", %s", function->signature->params[i]->name);
+	if (has_result(function))
+		add(&text, ", %s", ret_result);
+	return text.string;
+}
+
 static void emit_rpc(struct text *out, const struct service *service, const struct function *function,
 		     const struct names *names)
 {
-	const char *result = NULL;
+	const char *result = NULL, *params;
 
 	if (has_result(function))
 		result = plain_declaration(function->signature->result->type, format("*%s", names->ret_result));
-	add(out, "int %s_rpc(%s)\n{\n", function->name,
-	    params_text(function, format("struct vmrpc *%s", names->conn), result));
+	params = params_text(function, format("struct vmrpc *%s", names->conn), result);
+	if (!function->is_skipped && !is_freeing(function)) {
+		/* once in either, so that the stub costs no second call */
+		add(out, "static inline __attribute__((always_inline)) int vmrpc_call_%s(%s)\n{\n", function->name,
+		    params);
+		emit_rpc_body(out, service, function, names);
+		add(out, "}\n\nint %s_rpc(%s)\n{\n\treturn vmrpc_call_%s(%s);\n}\n", function->name, params,
+		    function->name, pass_on(function, names->conn, names->ret_result));
+		return;
+	}
+	add(out, "int %s_rpc(%s)\n{\n\t(void)%s;\n", function->name, params, names->conn);
 	if (function->is_skipped) {
-		add(out, "\t(void)%s;\n", names->conn);
 		emit_pass(out, function);
 		if (result)
 			add(out, "\t(void)%s;\n", names->ret_result);
 		add(out, "\treturn vmrpc_stub_skipped(&%s_service, method_%s);\n", service->name, function->name);
-	} else if (is_freeing(function)) {
-		add(out, "\t(void)%s;\n", names->conn);
+	} else {
 		add(out, "\tvmrpc_free((void *)%s); /* what a call gave is the caller's own */\n",
 		    function->signature->params[0]->name);
 		add(out, "\treturn 0;\n");
-	} else {
-		emit_rpc_body(out, service, function, names);
 	}
 	add(out, "}\n");
 }
@@ -127,10 +145,8 @@ static void emit_stub(struct text *out, const struct service *service, const str
 		add(out, "}\n");
 		return;
 	}
-	add(&call, "%s_rpc(NULL", function->name);
-	for (unsigned i = 0; i < function->signature->n_params; i++)
-		add(&call, ", %s", function->signature->params[i]->name);
-	add(&call, "%s)", returns ? format(", &%s", names->result) : "");
+	add(&call, is_freeing(function) ? "%s_rpc(%s)" : "vmrpc_call_%s(%s)", function->name,
+	    pass_on(function, "NULL", format("&%s", names->result)));
 	add(out, "\tint %s = %s;\n\n", names->r, call.string);
 	if (function->on_fail || returns)
 		add(out, "\tif (%s < 0) {\n", names->r);

@@ -397,7 +397,7 @@ const struct vmrpc_service calls_service = {
 };
 
 /* calls.h:18: int on_fail(int a) */
-int on_fail_rpc(struct vmrpc *conn, int a, int *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_on_fail(struct vmrpc *conn, int a, int *ret_result)
 {
 	struct frame_on_fail frame;
 	int r;
@@ -411,10 +411,15 @@ int on_fail_rpc(struct vmrpc *conn, int a, int *ret_result)
 	return 0;
 }
 
+int on_fail_rpc(struct vmrpc *conn, int a, int *ret_result)
+{
+	return vmrpc_call_on_fail(conn, a, ret_result);
+}
+
 __attribute__((weak)) int on_fail(int a)
 {
 	int result;
-	int r = on_fail_rpc(NULL, a, &result);
+	int r = vmrpc_call_on_fail(NULL, a, &result);
 
 	if (r < 0) {
 		errno = -r;
@@ -424,7 +429,7 @@ __attribute__((weak)) int on_fail(int a)
 }
 
 /* calls.h:19: struct answer on_fail_struct(void) */
-int on_fail_struct_rpc(struct vmrpc *conn, struct answer *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_on_fail_struct(struct vmrpc *conn, struct answer *ret_result)
 {
 	struct frame_on_fail_struct frame;
 	int r;
@@ -437,10 +442,15 @@ int on_fail_struct_rpc(struct vmrpc *conn, struct answer *ret_result)
 	return 0;
 }
 
+int on_fail_struct_rpc(struct vmrpc *conn, struct answer *ret_result)
+{
+	return vmrpc_call_on_fail_struct(conn, ret_result);
+}
+
 __attribute__((weak)) struct answer on_fail_struct(void)
 {
 	struct answer result;
-	int r = on_fail_struct_rpc(NULL, &result);
+	int r = vmrpc_call_on_fail_struct(NULL, &result);
 
 	if (r < 0) {
 		errno = -r;
@@ -450,7 +460,7 @@ __attribute__((weak)) struct answer on_fail_struct(void)
 }
 
 /* calls.h:20: void on_fail_void(int a) */
-int on_fail_void_rpc(struct vmrpc *conn, int a)
+static inline __attribute__((always_inline)) int vmrpc_call_on_fail_void(struct vmrpc *conn, int a)
 {
 	struct frame_on_fail_void frame;
 	int r;
@@ -461,9 +471,14 @@ int on_fail_void_rpc(struct vmrpc *conn, int a)
 	return r;
 }
 
+int on_fail_void_rpc(struct vmrpc *conn, int a)
+{
+	return vmrpc_call_on_fail_void(conn, a);
+}
+
 __attribute__((weak)) void on_fail_void(int a)
 {
-	int r = on_fail_void_rpc(NULL, a);
+	int r = vmrpc_call_on_fail_void(NULL, a);
 
 	if (r < 0) {
 		errno = -r;
@@ -471,7 +486,7 @@ __attribute__((weak)) void on_fail_void(int a)
 }
 
 /* calls.h:21: status by_default(void) */
-int by_default_rpc(struct vmrpc *conn, status *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_by_default(struct vmrpc *conn, status *ret_result)
 {
 	struct frame_by_default frame;
 	int r;
@@ -484,10 +499,15 @@ int by_default_rpc(struct vmrpc *conn, status *ret_result)
 	return 0;
 }
 
+int by_default_rpc(struct vmrpc *conn, status *ret_result)
+{
+	return vmrpc_call_by_default(conn, ret_result);
+}
+
 __attribute__((weak)) status by_default(void)
 {
 	status result;
-	int r = by_default_rpc(NULL, &result);
+	int r = vmrpc_call_by_default(NULL, &result);
 
 	if (r < 0) {
 		errno = -r;
@@ -497,7 +517,7 @@ __attribute__((weak)) status by_default(void)
 }
 
 /* calls.h:22: int with_errno(int a) */
-int with_errno_rpc(struct vmrpc *conn, int a, int *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_with_errno(struct vmrpc *conn, int a, int *ret_result)
 {
 	struct frame_with_errno frame;
 	int saved = errno;
@@ -513,10 +533,15 @@ int with_errno_rpc(struct vmrpc *conn, int a, int *ret_result)
 	return 0;
 }
 
+int with_errno_rpc(struct vmrpc *conn, int a, int *ret_result)
+{
+	return vmrpc_call_with_errno(conn, a, ret_result);
+}
+
 __attribute__((weak)) int with_errno(int a)
 {
 	int result;
-	int r = with_errno_rpc(NULL, a, &result);
+	int r = vmrpc_call_with_errno(NULL, a, &result);
 
 	if (r < 0) {
 		errno = -r;
@@ -526,7 +551,7 @@ __attribute__((weak)) int with_errno(int a)
 }
 
 /* calls.h:23: void only_errno(void) */
-int only_errno_rpc(struct vmrpc *conn)
+static inline __attribute__((always_inline)) int vmrpc_call_only_errno(struct vmrpc *conn)
 {
 	struct frame_only_errno frame;
 	int saved = errno;
@@ -540,16 +565,21 @@ int only_errno_rpc(struct vmrpc *conn)
 	return 0;
 }
 
+int only_errno_rpc(struct vmrpc *conn)
+{
+	return vmrpc_call_only_errno(conn);
+}
+
 __attribute__((weak)) void only_errno(void)
 {
-	int r = only_errno_rpc(NULL);
+	int r = vmrpc_call_only_errno(NULL);
 
 	if (r < 0)
 		vmrpc_stub_failed(&calls_service, method_only_errno, r);
 }
 
 /* calls.h:24: int patient(void) */
-int patient_rpc(struct vmrpc *conn, int *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_patient(struct vmrpc *conn, int *ret_result)
 {
 	struct frame_patient frame;
 	int r;
@@ -562,10 +592,15 @@ int patient_rpc(struct vmrpc *conn, int *ret_result)
 	return 0;
 }
 
+int patient_rpc(struct vmrpc *conn, int *ret_result)
+{
+	return vmrpc_call_patient(conn, ret_result);
+}
+
 __attribute__((weak)) int patient(void)
 {
 	int result;
-	int r = patient_rpc(NULL, &result);
+	int r = vmrpc_call_patient(NULL, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&calls_service, method_patient, r);
@@ -575,7 +610,7 @@ __attribute__((weak)) int patient(void)
 }
 
 /* calls.h:25: void note(long value) */
-int note_rpc(struct vmrpc *conn, long value)
+static inline __attribute__((always_inline)) int vmrpc_call_note(struct vmrpc *conn, long value)
 {
 	struct frame_note frame;
 	int r;
@@ -586,16 +621,21 @@ int note_rpc(struct vmrpc *conn, long value)
 	return r;
 }
 
+int note_rpc(struct vmrpc *conn, long value)
+{
+	return vmrpc_call_note(conn, value);
+}
+
 __attribute__((weak)) void note(long value)
 {
-	int r = note_rpc(NULL, value);
+	int r = vmrpc_call_note(NULL, value);
 
 	if (r < 0)
 		vmrpc_stub_failed(&calls_service, method_note, r);
 }
 
 /* calls.h:26: void settle(void) */
-int settle_rpc(struct vmrpc *conn)
+static inline __attribute__((always_inline)) int vmrpc_call_settle(struct vmrpc *conn)
 {
 	int r;
 
@@ -606,9 +646,14 @@ int settle_rpc(struct vmrpc *conn)
 	return r;
 }
 
+int settle_rpc(struct vmrpc *conn)
+{
+	return vmrpc_call_settle(conn);
+}
+
 __attribute__((weak)) void settle(void)
 {
-	int r = settle_rpc(NULL);
+	int r = vmrpc_call_settle(NULL);
 
 	if (r < 0) {
 		errno = -r;
@@ -616,7 +661,7 @@ __attribute__((weak)) void settle(void)
 }
 
 /* calls.h:27: int again(int a) */
-int again_rpc(struct vmrpc *conn, int a, int *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_again(struct vmrpc *conn, int a, int *ret_result)
 {
 	struct frame_again frame;
 	int r;
@@ -630,10 +675,15 @@ int again_rpc(struct vmrpc *conn, int a, int *ret_result)
 	return 0;
 }
 
+int again_rpc(struct vmrpc *conn, int a, int *ret_result)
+{
+	return vmrpc_call_again(conn, a, ret_result);
+}
+
 __attribute__((weak)) int again(int a)
 {
 	int result;
-	int r = again_rpc(NULL, a, &result);
+	int r = vmrpc_call_again(NULL, a, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&calls_service, method_again, r);
@@ -643,7 +693,7 @@ __attribute__((weak)) int again(int a)
 }
 
 /* calls.h:28: int on_stack(int a) */
-int on_stack_rpc(struct vmrpc *conn, int a, int *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_on_stack(struct vmrpc *conn, int a, int *ret_result)
 {
 	struct frame_on_stack frame;
 	int r;
@@ -657,10 +707,15 @@ int on_stack_rpc(struct vmrpc *conn, int a, int *ret_result)
 	return 0;
 }
 
+int on_stack_rpc(struct vmrpc *conn, int a, int *ret_result)
+{
+	return vmrpc_call_on_stack(conn, a, ret_result);
+}
+
 __attribute__((weak)) int on_stack(int a)
 {
 	int result;
-	int r = on_stack_rpc(NULL, a, &result);
+	int r = vmrpc_call_on_stack(NULL, a, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&calls_service, method_on_stack, r);
@@ -730,7 +785,7 @@ __attribute__((weak)) void leave(int code)
 }
 
 /* calls.h:35: int partly(int a, void *context, struct answer b) */
-int partly_rpc(struct vmrpc *conn, int a, void *context, struct answer b, int *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_partly(struct vmrpc *conn, int a, void *context, struct answer b, int *ret_result)
 {
 	struct frame_partly frame;
 	int r;
@@ -746,10 +801,15 @@ int partly_rpc(struct vmrpc *conn, int a, void *context, struct answer b, int *r
 	return 0;
 }
 
+int partly_rpc(struct vmrpc *conn, int a, void *context, struct answer b, int *ret_result)
+{
+	return vmrpc_call_partly(conn, a, context, b, ret_result);
+}
+
 __attribute__((weak)) int partly(int a, void *context, struct answer b)
 {
 	int result;
-	int r = partly_rpc(NULL, a, context, b, &result);
+	int r = vmrpc_call_partly(NULL, a, context, b, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&calls_service, method_partly, r);
@@ -759,7 +819,7 @@ __attribute__((weak)) int partly(int a, void *context, struct answer b)
 }
 
 /* calls.h:29: int numbered(void) */
-int numbered_rpc(struct vmrpc *conn, int *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_numbered(struct vmrpc *conn, int *ret_result)
 {
 	struct frame_numbered frame;
 	int r;
@@ -772,10 +832,15 @@ int numbered_rpc(struct vmrpc *conn, int *ret_result)
 	return 0;
 }
 
+int numbered_rpc(struct vmrpc *conn, int *ret_result)
+{
+	return vmrpc_call_numbered(conn, ret_result);
+}
+
 __attribute__((weak)) int numbered(void)
 {
 	int result;
-	int r = numbered_rpc(NULL, &result);
+	int r = vmrpc_call_numbered(NULL, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&calls_service, method_numbered, r);

@@ -134,7 +134,7 @@ const struct vmrpc_service library_service = {
 };
 
 /* library.h:12: int engine_open_2(int size, int mode) */
-int engine_open_2_rpc(struct vmrpc *conn, int size, int mode, int *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_engine_open_2(struct vmrpc *conn, int size, int mode, int *ret_result)
 {
 	struct frame_engine_open_2 frame;
 	int r;
@@ -149,10 +149,15 @@ int engine_open_2_rpc(struct vmrpc *conn, int size, int mode, int *ret_result)
 	return 0;
 }
 
+int engine_open_2_rpc(struct vmrpc *conn, int size, int mode, int *ret_result)
+{
+	return vmrpc_call_engine_open_2(conn, size, mode, ret_result);
+}
+
 __attribute__((weak)) int engine_open_2(int size, int mode)
 {
 	int result;
-	int r = engine_open_2_rpc(NULL, size, mode, &result);
+	int r = vmrpc_call_engine_open_2(NULL, size, mode, &result);
 
 	if (r < 0) {
 		errno = -r;
@@ -179,7 +184,7 @@ __attribute__((weak)) int engine_speed(engine e)
 }
 
 /* library.h:14: int engine_stop(int how) */
-int engine_stop_rpc(struct vmrpc *conn, int how, int *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_engine_stop(struct vmrpc *conn, int how, int *ret_result)
 {
 	struct frame_engine_stop frame;
 	int r;
@@ -193,10 +198,15 @@ int engine_stop_rpc(struct vmrpc *conn, int how, int *ret_result)
 	return 0;
 }
 
+int engine_stop_rpc(struct vmrpc *conn, int how, int *ret_result)
+{
+	return vmrpc_call_engine_stop(conn, how, ret_result);
+}
+
 __attribute__((weak)) int engine_stop(int how)
 {
 	int result;
-	int r = engine_stop_rpc(NULL, how, &result);
+	int r = vmrpc_call_engine_stop(NULL, how, &result);
 
 	if (r < 0) {
 		errno = -r;
@@ -206,7 +216,7 @@ __attribute__((weak)) int engine_stop(int how)
 }
 
 /* library.sidecar.h:9: int engine_only_here(int x) */
-int engine_only_here_rpc(struct vmrpc *conn, int x, int *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_engine_only_here(struct vmrpc *conn, int x, int *ret_result)
 {
 	struct frame_engine_only_here frame;
 	int r;
@@ -220,10 +230,15 @@ int engine_only_here_rpc(struct vmrpc *conn, int x, int *ret_result)
 	return 0;
 }
 
+int engine_only_here_rpc(struct vmrpc *conn, int x, int *ret_result)
+{
+	return vmrpc_call_engine_only_here(conn, x, ret_result);
+}
+
 __attribute__((weak)) int engine_only_here(int x)
 {
 	int result;
-	int r = engine_only_here_rpc(NULL, x, &result);
+	int r = vmrpc_call_engine_only_here(NULL, x, &result);
 
 	if (r < 0) {
 		errno = -r;

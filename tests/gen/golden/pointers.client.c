@@ -2035,7 +2035,7 @@ const struct vmrpc_service pointers_service = {
 };
 
 /* pointers.h:20: long one(const struct point *p) */
-int one_rpc(struct vmrpc *conn, const struct point *p, long *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_one(struct vmrpc *conn, const struct point *p, long *ret_result)
 {
 	struct frame_one frame;
 	int r;
@@ -2049,10 +2049,15 @@ int one_rpc(struct vmrpc *conn, const struct point *p, long *ret_result)
 	return 0;
 }
 
+int one_rpc(struct vmrpc *conn, const struct point *p, long *ret_result)
+{
+	return vmrpc_call_one(conn, p, ret_result);
+}
+
 __attribute__((weak)) long one(const struct point *p)
 {
 	long result;
-	int r = one_rpc(NULL, p, &result);
+	int r = vmrpc_call_one(NULL, p, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_one, r);
@@ -2062,7 +2067,7 @@ __attribute__((weak)) long one(const struct point *p)
 }
 
 /* pointers.h:21: void out_one(struct padded *p) */
-int out_one_rpc(struct vmrpc *conn, struct padded *p)
+static inline __attribute__((always_inline)) int vmrpc_call_out_one(struct vmrpc *conn, struct padded *p)
 {
 	struct frame_out_one frame;
 	int r;
@@ -2073,16 +2078,21 @@ int out_one_rpc(struct vmrpc *conn, struct padded *p)
 	return r;
 }
 
+int out_one_rpc(struct vmrpc *conn, struct padded *p)
+{
+	return vmrpc_call_out_one(conn, p);
+}
+
 __attribute__((weak)) void out_one(struct padded *p)
 {
-	int r = out_one_rpc(NULL, p);
+	int r = vmrpc_call_out_one(NULL, p);
 
 	if (r < 0)
 		vmrpc_stub_failed(&pointers_service, method_out_one, r);
 }
 
 /* pointers.h:22: void inout_one(int *p) */
-int inout_one_rpc(struct vmrpc *conn, int *p)
+static inline __attribute__((always_inline)) int vmrpc_call_inout_one(struct vmrpc *conn, int *p)
 {
 	struct frame_inout_one frame;
 	int r;
@@ -2093,16 +2103,21 @@ int inout_one_rpc(struct vmrpc *conn, int *p)
 	return r;
 }
 
+int inout_one_rpc(struct vmrpc *conn, int *p)
+{
+	return vmrpc_call_inout_one(conn, p);
+}
+
 __attribute__((weak)) void inout_one(int *p)
 {
-	int r = inout_one_rpc(NULL, p);
+	int r = vmrpc_call_inout_one(NULL, p);
 
 	if (r < 0)
 		vmrpc_stub_failed(&pointers_service, method_inout_one, r);
 }
 
 /* pointers.h:23: long count(const int *a, size_t n) */
-int count_rpc(struct vmrpc *conn, const int *a, size_t n, long *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_count(struct vmrpc *conn, const int *a, size_t n, long *ret_result)
 {
 	struct frame_count frame;
 	int r;
@@ -2117,10 +2132,15 @@ int count_rpc(struct vmrpc *conn, const int *a, size_t n, long *ret_result)
 	return 0;
 }
 
+int count_rpc(struct vmrpc *conn, const int *a, size_t n, long *ret_result)
+{
+	return vmrpc_call_count(conn, a, n, ret_result);
+}
+
 __attribute__((weak)) long count(const int *a, size_t n)
 {
 	long result;
-	int r = count_rpc(NULL, a, n, &result);
+	int r = vmrpc_call_count(NULL, a, n, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_count, r);
@@ -2130,7 +2150,7 @@ __attribute__((weak)) long count(const int *a, size_t n)
 }
 
 /* pointers.h:24: long size(const void *a, unsigned char n) */
-int size_rpc(struct vmrpc *conn, const void *a, unsigned char n, long *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_size(struct vmrpc *conn, const void *a, unsigned char n, long *ret_result)
 {
 	struct frame_size frame;
 	int r;
@@ -2145,10 +2165,15 @@ int size_rpc(struct vmrpc *conn, const void *a, unsigned char n, long *ret_resul
 	return 0;
 }
 
+int size_rpc(struct vmrpc *conn, const void *a, unsigned char n, long *ret_result)
+{
+	return vmrpc_call_size(conn, a, n, ret_result);
+}
+
 __attribute__((weak)) long size(const void *a, unsigned char n)
 {
 	long result;
-	int r = size_rpc(NULL, a, n, &result);
+	int r = vmrpc_call_size(NULL, a, n, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_size, r);
@@ -2158,7 +2183,7 @@ __attribute__((weak)) long size(const void *a, unsigned char n)
 }
 
 /* pointers.h:28: long array(const short a[4]) */
-int array_rpc(struct vmrpc *conn, const short a[4], long *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_array(struct vmrpc *conn, const short a[4], long *ret_result)
 {
 	struct frame_array frame;
 	int r;
@@ -2172,10 +2197,15 @@ int array_rpc(struct vmrpc *conn, const short a[4], long *ret_result)
 	return 0;
 }
 
+int array_rpc(struct vmrpc *conn, const short a[4], long *ret_result)
+{
+	return vmrpc_call_array(conn, a, ret_result);
+}
+
 __attribute__((weak)) long array(const short a[4])
 {
 	long result;
-	int r = array_rpc(NULL, a, &result);
+	int r = vmrpc_call_array(NULL, a, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_array, r);
@@ -2185,7 +2215,7 @@ __attribute__((weak)) long array(const short a[4])
 }
 
 /* pointers.h:30: long matrix(const int m[2][3]) */
-int matrix_rpc(struct vmrpc *conn, const int m[2][3], long *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_matrix(struct vmrpc *conn, const int m[2][3], long *ret_result)
 {
 	struct frame_matrix frame;
 	int r;
@@ -2199,10 +2229,15 @@ int matrix_rpc(struct vmrpc *conn, const int m[2][3], long *ret_result)
 	return 0;
 }
 
+int matrix_rpc(struct vmrpc *conn, const int m[2][3], long *ret_result)
+{
+	return vmrpc_call_matrix(conn, m, ret_result);
+}
+
 __attribute__((weak)) long matrix(const int m[2][3])
 {
 	long result;
-	int r = matrix_rpc(NULL, m, &result);
+	int r = vmrpc_call_matrix(NULL, m, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_matrix, r);
@@ -2212,7 +2247,7 @@ __attribute__((weak)) long matrix(const int m[2][3])
 }
 
 /* pointers.h:31: size_t string(const char *s) */
-int string_rpc(struct vmrpc *conn, const char *s, size_t *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_string(struct vmrpc *conn, const char *s, size_t *ret_result)
 {
 	struct frame_string frame;
 	int r;
@@ -2226,10 +2261,15 @@ int string_rpc(struct vmrpc *conn, const char *s, size_t *ret_result)
 	return 0;
 }
 
+int string_rpc(struct vmrpc *conn, const char *s, size_t *ret_result)
+{
+	return vmrpc_call_string(conn, s, ret_result);
+}
+
 __attribute__((weak)) size_t string(const char *s)
 {
 	size_t result;
-	int r = string_rpc(NULL, s, &result);
+	int r = vmrpc_call_string(NULL, s, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_string, r);
@@ -2239,7 +2279,7 @@ __attribute__((weak)) size_t string(const char *s)
 }
 
 /* pointers.h:32: size_t wide(const wchar_t *s) */
-int wide_rpc(struct vmrpc *conn, const wchar_t *s, size_t *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_wide(struct vmrpc *conn, const wchar_t *s, size_t *ret_result)
 {
 	struct frame_wide frame;
 	int r;
@@ -2253,10 +2293,15 @@ int wide_rpc(struct vmrpc *conn, const wchar_t *s, size_t *ret_result)
 	return 0;
 }
 
+int wide_rpc(struct vmrpc *conn, const wchar_t *s, size_t *ret_result)
+{
+	return vmrpc_call_wide(conn, s, ret_result);
+}
+
 __attribute__((weak)) size_t wide(const wchar_t *s)
 {
 	size_t result;
-	int r = wide_rpc(NULL, s, &result);
+	int r = vmrpc_call_wide(NULL, s, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_wide, r);
@@ -2266,7 +2311,7 @@ __attribute__((weak)) size_t wide(const wchar_t *s)
 }
 
 /* pointers.h:33: size_t at_most(const char *s) */
-int at_most_rpc(struct vmrpc *conn, const char *s, size_t *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_at_most(struct vmrpc *conn, const char *s, size_t *ret_result)
 {
 	struct frame_at_most frame;
 	int r;
@@ -2280,10 +2325,15 @@ int at_most_rpc(struct vmrpc *conn, const char *s, size_t *ret_result)
 	return 0;
 }
 
+int at_most_rpc(struct vmrpc *conn, const char *s, size_t *ret_result)
+{
+	return vmrpc_call_at_most(conn, s, ret_result);
+}
+
 __attribute__((weak)) size_t at_most(const char *s)
 {
 	size_t result;
-	int r = at_most_rpc(NULL, s, &result);
+	int r = vmrpc_call_at_most(NULL, s, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_at_most, r);
@@ -2293,7 +2343,7 @@ __attribute__((weak)) size_t at_most(const char *s)
 }
 
 /* pointers.h:34: long terminated(const int *a) */
-int terminated_rpc(struct vmrpc *conn, const int *a, long *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_terminated(struct vmrpc *conn, const int *a, long *ret_result)
 {
 	struct frame_terminated frame;
 	int r;
@@ -2307,10 +2357,15 @@ int terminated_rpc(struct vmrpc *conn, const int *a, long *ret_result)
 	return 0;
 }
 
+int terminated_rpc(struct vmrpc *conn, const int *a, long *ret_result)
+{
+	return vmrpc_call_terminated(conn, a, ret_result);
+}
+
 __attribute__((weak)) long terminated(const int *a)
 {
 	long result;
-	int r = terminated_rpc(NULL, a, &result);
+	int r = vmrpc_call_terminated(NULL, a, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_terminated, r);
@@ -2320,7 +2375,7 @@ __attribute__((weak)) long terminated(const int *a)
 }
 
 /* pointers.h:35: long until(const char *from, const char *to) */
-int until_rpc(struct vmrpc *conn, const char *from, const char *to, long *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_until(struct vmrpc *conn, const char *from, const char *to, long *ret_result)
 {
 	struct frame_until frame;
 	int r;
@@ -2335,10 +2390,15 @@ int until_rpc(struct vmrpc *conn, const char *from, const char *to, long *ret_re
 	return 0;
 }
 
+int until_rpc(struct vmrpc *conn, const char *from, const char *to, long *ret_result)
+{
+	return vmrpc_call_until(conn, from, to, ret_result);
+}
+
 __attribute__((weak)) long until(const char *from, const char *to)
 {
 	long result;
-	int r = until_rpc(NULL, from, to, &result);
+	int r = vmrpc_call_until(NULL, from, to, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_until, r);
@@ -2348,7 +2408,7 @@ __attribute__((weak)) long until(const char *from, const char *to)
 }
 
 /* pointers.h:36: void window(char *a, int from, int to) */
-int window_rpc(struct vmrpc *conn, char *a, int from, int to)
+static inline __attribute__((always_inline)) int vmrpc_call_window(struct vmrpc *conn, char *a, int from, int to)
 {
 	struct frame_window frame;
 	int r;
@@ -2361,16 +2421,21 @@ int window_rpc(struct vmrpc *conn, char *a, int from, int to)
 	return r;
 }
 
+int window_rpc(struct vmrpc *conn, char *a, int from, int to)
+{
+	return vmrpc_call_window(conn, a, from, to);
+}
+
 __attribute__((weak)) void window(char *a, int from, int to)
 {
-	int r = window_rpc(NULL, a, from, to);
+	int r = vmrpc_call_window(NULL, a, from, to);
 
 	if (r < 0)
 		vmrpc_stub_failed(&pointers_service, method_window, r);
 }
 
 /* pointers.h:37: void window_to(char *a, char *from, char *to) */
-int window_to_rpc(struct vmrpc *conn, char *a, char *from, char *to)
+static inline __attribute__((always_inline)) int vmrpc_call_window_to(struct vmrpc *conn, char *a, char *from, char *to)
 {
 	struct frame_window_to frame;
 	int r;
@@ -2383,16 +2448,21 @@ int window_to_rpc(struct vmrpc *conn, char *a, char *from, char *to)
 	return r;
 }
 
+int window_to_rpc(struct vmrpc *conn, char *a, char *from, char *to)
+{
+	return vmrpc_call_window_to(conn, a, from, to);
+}
+
 __attribute__((weak)) void window_to(char *a, char *from, char *to)
 {
-	int r = window_to_rpc(NULL, a, from, to);
+	int r = vmrpc_call_window_to(NULL, a, from, to);
 
 	if (r < 0)
 		vmrpc_stub_failed(&pointers_service, method_window_to, r);
 }
 
 /* pointers.h:38: int primes(int *a, int max) */
-int primes_rpc(struct vmrpc *conn, int *a, int max, int *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_primes(struct vmrpc *conn, int *a, int max, int *ret_result)
 {
 	struct frame_primes frame;
 	int r;
@@ -2407,10 +2477,15 @@ int primes_rpc(struct vmrpc *conn, int *a, int max, int *ret_result)
 	return 0;
 }
 
+int primes_rpc(struct vmrpc *conn, int *a, int max, int *ret_result)
+{
+	return vmrpc_call_primes(conn, a, max, ret_result);
+}
+
 __attribute__((weak)) int primes(int *a, int max)
 {
 	int result;
-	int r = primes_rpc(NULL, a, max, &result);
+	int r = vmrpc_call_primes(NULL, a, max, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_primes, r);
@@ -2420,7 +2495,7 @@ __attribute__((weak)) int primes(int *a, int max)
 }
 
 /* pointers.h:39: int pack(void *out, size_t *n) */
-int pack_rpc(struct vmrpc *conn, void *out, size_t *n, int *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_pack(struct vmrpc *conn, void *out, size_t *n, int *ret_result)
 {
 	struct frame_pack frame;
 	int r;
@@ -2435,10 +2510,15 @@ int pack_rpc(struct vmrpc *conn, void *out, size_t *n, int *ret_result)
 	return 0;
 }
 
+int pack_rpc(struct vmrpc *conn, void *out, size_t *n, int *ret_result)
+{
+	return vmrpc_call_pack(conn, out, n, ret_result);
+}
+
 __attribute__((weak)) int pack(void *out, size_t *n)
 {
 	int result;
-	int r = pack_rpc(NULL, out, n, &result);
+	int r = vmrpc_call_pack(NULL, out, n, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_pack, r);
@@ -2448,7 +2528,7 @@ __attribute__((weak)) int pack(void *out, size_t *n)
 }
 
 /* pointers.h:40: void greet(char *out, struct point *p) */
-int greet_rpc(struct vmrpc *conn, char *out, struct point *p)
+static inline __attribute__((always_inline)) int vmrpc_call_greet(struct vmrpc *conn, char *out, struct point *p)
 {
 	struct frame_greet frame;
 	int r;
@@ -2460,16 +2540,21 @@ int greet_rpc(struct vmrpc *conn, char *out, struct point *p)
 	return r;
 }
 
+int greet_rpc(struct vmrpc *conn, char *out, struct point *p)
+{
+	return vmrpc_call_greet(conn, out, p);
+}
+
 __attribute__((weak)) void greet(char *out, struct point *p)
 {
-	int r = greet_rpc(NULL, out, p);
+	int r = vmrpc_call_greet(NULL, out, p);
 
 	if (r < 0)
 		vmrpc_stub_failed(&pointers_service, method_greet, r);
 }
 
 /* pointers.h:41: int scratch(void *work, int n) */
-int scratch_rpc(struct vmrpc *conn, void *work, int n, int *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_scratch(struct vmrpc *conn, void *work, int n, int *ret_result)
 {
 	struct frame_scratch frame;
 	int r;
@@ -2484,10 +2569,15 @@ int scratch_rpc(struct vmrpc *conn, void *work, int n, int *ret_result)
 	return 0;
 }
 
+int scratch_rpc(struct vmrpc *conn, void *work, int n, int *ret_result)
+{
+	return vmrpc_call_scratch(conn, work, n, ret_result);
+}
+
 __attribute__((weak)) int scratch(void *work, int n)
 {
 	int result;
-	int r = scratch_rpc(NULL, work, n, &result);
+	int r = vmrpc_call_scratch(NULL, work, n, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_scratch, r);
@@ -2497,7 +2587,7 @@ __attribute__((weak)) int scratch(void *work, int n)
 }
 
 /* pointers.h:42: int in_place(int *p) */
-int in_place_rpc(struct vmrpc *conn, int *p, int *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_in_place(struct vmrpc *conn, int *p, int *ret_result)
 {
 	struct frame_in_place frame;
 	int r;
@@ -2511,10 +2601,15 @@ int in_place_rpc(struct vmrpc *conn, int *p, int *ret_result)
 	return 0;
 }
 
+int in_place_rpc(struct vmrpc *conn, int *p, int *ret_result)
+{
+	return vmrpc_call_in_place(conn, p, ret_result);
+}
+
 __attribute__((weak)) int in_place(int *p)
 {
 	int result;
-	int r = in_place_rpc(NULL, p, &result);
+	int r = vmrpc_call_in_place(NULL, p, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_in_place, r);
@@ -2524,7 +2619,7 @@ __attribute__((weak)) int in_place(int *p)
 }
 
 /* pointers.h:43: int copied(const int *p) */
-int copied_rpc(struct vmrpc *conn, const int *p, int *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_copied(struct vmrpc *conn, const int *p, int *ret_result)
 {
 	struct frame_copied frame;
 	int r;
@@ -2538,10 +2633,15 @@ int copied_rpc(struct vmrpc *conn, const int *p, int *ret_result)
 	return 0;
 }
 
+int copied_rpc(struct vmrpc *conn, const int *p, int *ret_result)
+{
+	return vmrpc_call_copied(conn, p, ret_result);
+}
+
 __attribute__((weak)) int copied(const int *p)
 {
 	int result;
-	int r = copied_rpc(NULL, p, &result);
+	int r = vmrpc_call_copied(NULL, p, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_copied, r);
@@ -2551,7 +2651,7 @@ __attribute__((weak)) int copied(const int *p)
 }
 
 /* pointers.h:53: long fields(const struct span *s, const int *a) */
-int fields_rpc(struct vmrpc *conn, const struct span *s, const int *a, long *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_fields(struct vmrpc *conn, const struct span *s, const int *a, long *ret_result)
 {
 	struct frame_fields frame;
 	int r;
@@ -2566,10 +2666,15 @@ int fields_rpc(struct vmrpc *conn, const struct span *s, const int *a, long *ret
 	return 0;
 }
 
+int fields_rpc(struct vmrpc *conn, const struct span *s, const int *a, long *ret_result)
+{
+	return vmrpc_call_fields(conn, s, a, ret_result);
+}
+
 __attribute__((weak)) long fields(const struct span *s, const int *a)
 {
 	long result;
-	int r = fields_rpc(NULL, s, a, &result);
+	int r = vmrpc_call_fields(NULL, s, a, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_fields, r);
@@ -2579,7 +2684,7 @@ __attribute__((weak)) long fields(const struct span *s, const int *a)
 }
 
 /* pointers.h:54: long by_value(struct point p, struct padded q, const int *a) */
-int by_value_rpc(struct vmrpc *conn, struct point p, struct padded q, const int *a, long *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_by_value(struct vmrpc *conn, struct point p, struct padded q, const int *a, long *ret_result)
 {
 	struct frame_by_value frame;
 	int r;
@@ -2596,10 +2701,15 @@ int by_value_rpc(struct vmrpc *conn, struct point p, struct padded q, const int 
 	return 0;
 }
 
+int by_value_rpc(struct vmrpc *conn, struct point p, struct padded q, const int *a, long *ret_result)
+{
+	return vmrpc_call_by_value(conn, p, q, a, ret_result);
+}
+
 __attribute__((weak)) long by_value(struct point p, struct padded q, const int *a)
 {
 	long result;
-	int r = by_value_rpc(NULL, p, q, a, &result);
+	int r = vmrpc_call_by_value(NULL, p, q, a, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_by_value, r);
@@ -2609,7 +2719,7 @@ __attribute__((weak)) long by_value(struct point p, struct padded q, const int *
 }
 
 /* pointers.h:55: long chosen(const int *a, int n, bool wide) */
-int chosen_rpc(struct vmrpc *conn, const int *a, int n, bool wide, long *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_chosen(struct vmrpc *conn, const int *a, int n, bool wide, long *ret_result)
 {
 	struct frame_chosen frame;
 	int r;
@@ -2625,10 +2735,15 @@ int chosen_rpc(struct vmrpc *conn, const int *a, int n, bool wide, long *ret_res
 	return 0;
 }
 
+int chosen_rpc(struct vmrpc *conn, const int *a, int n, bool wide, long *ret_result)
+{
+	return vmrpc_call_chosen(conn, a, n, wide, ret_result);
+}
+
 __attribute__((weak)) long chosen(const int *a, int n, bool wide)
 {
 	long result;
-	int r = chosen_rpc(NULL, a, n, wide, &result);
+	int r = vmrpc_call_chosen(NULL, a, n, wide, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_chosen, r);
@@ -2638,7 +2753,7 @@ __attribute__((weak)) long chosen(const int *a, int n, bool wide)
 }
 
 /* pointers.h:56: long lazily(const int *a, int n, const int *p) */
-int lazily_rpc(struct vmrpc *conn, const int *a, int n, const int *p, long *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_lazily(struct vmrpc *conn, const int *a, int n, const int *p, long *ret_result)
 {
 	struct frame_lazily frame;
 	int r;
@@ -2654,10 +2769,15 @@ int lazily_rpc(struct vmrpc *conn, const int *a, int n, const int *p, long *ret_
 	return 0;
 }
 
+int lazily_rpc(struct vmrpc *conn, const int *a, int n, const int *p, long *ret_result)
+{
+	return vmrpc_call_lazily(conn, a, n, p, ret_result);
+}
+
 __attribute__((weak)) long lazily(const int *a, int n, const int *p)
 {
 	long result;
-	int r = lazily_rpc(NULL, a, n, p, &result);
+	int r = vmrpc_call_lazily(NULL, a, n, p, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_lazily, r);
@@ -2667,7 +2787,7 @@ __attribute__((weak)) long lazily(const int *a, int n, const int *p)
 }
 
 /* pointers.h:57: long sums(const int *n, const char *a) */
-int sums_rpc(struct vmrpc *conn, const int *n, const char *a, long *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_sums(struct vmrpc *conn, const int *n, const char *a, long *ret_result)
 {
 	struct frame_sums frame;
 	int r;
@@ -2682,10 +2802,15 @@ int sums_rpc(struct vmrpc *conn, const int *n, const char *a, long *ret_result)
 	return 0;
 }
 
+int sums_rpc(struct vmrpc *conn, const int *n, const char *a, long *ret_result)
+{
+	return vmrpc_call_sums(conn, n, a, ret_result);
+}
+
 __attribute__((weak)) long sums(const int *n, const char *a)
 {
 	long result;
-	int r = sums_rpc(NULL, n, a, &result);
+	int r = vmrpc_call_sums(NULL, n, a, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_sums, r);
@@ -2695,7 +2820,7 @@ __attribute__((weak)) long sums(const int *n, const char *a)
 }
 
 /* pointers.h:58: long lengths(const char *s, const char *a, const char *b) */
-int lengths_rpc(struct vmrpc *conn, const char *s, const char *a, const char *b, long *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_lengths(struct vmrpc *conn, const char *s, const char *a, const char *b, long *ret_result)
 {
 	struct frame_lengths frame;
 	int r;
@@ -2711,10 +2836,15 @@ int lengths_rpc(struct vmrpc *conn, const char *s, const char *a, const char *b,
 	return 0;
 }
 
+int lengths_rpc(struct vmrpc *conn, const char *s, const char *a, const char *b, long *ret_result)
+{
+	return vmrpc_call_lengths(conn, s, a, b, ret_result);
+}
+
 __attribute__((weak)) long lengths(const char *s, const char *a, const char *b)
 {
 	long result;
-	int r = lengths_rpc(NULL, s, a, b, &result);
+	int r = vmrpc_call_lengths(NULL, s, a, b, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_lengths, r);
@@ -2724,7 +2854,7 @@ __attribute__((weak)) long lengths(const char *s, const char *a, const char *b)
 }
 
 /* pointers.h:59: long between(const int *a, const int *b, const char *c) */
-int between_rpc(struct vmrpc *conn, const int *a, const int *b, const char *c, long *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_between(struct vmrpc *conn, const int *a, const int *b, const char *c, long *ret_result)
 {
 	struct frame_between frame;
 	int r;
@@ -2740,10 +2870,15 @@ int between_rpc(struct vmrpc *conn, const int *a, const int *b, const char *c, l
 	return 0;
 }
 
+int between_rpc(struct vmrpc *conn, const int *a, const int *b, const char *c, long *ret_result)
+{
+	return vmrpc_call_between(conn, a, b, c, ret_result);
+}
+
 __attribute__((weak)) long between(const int *a, const int *b, const char *c)
 {
 	long result;
-	int r = between_rpc(NULL, a, b, c, &result);
+	int r = vmrpc_call_between(NULL, a, b, c, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_between, r);
@@ -2753,7 +2888,7 @@ __attribute__((weak)) long between(const int *a, const int *b, const char *c)
 }
 
 /* pointers.h:60: long before(const int *a, const char *c, const int *b) */
-int before_rpc(struct vmrpc *conn, const int *a, const char *c, const int *b, long *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_before(struct vmrpc *conn, const int *a, const char *c, const int *b, long *ret_result)
 {
 	struct frame_before frame;
 	int r;
@@ -2769,10 +2904,15 @@ int before_rpc(struct vmrpc *conn, const int *a, const char *c, const int *b, lo
 	return 0;
 }
 
+int before_rpc(struct vmrpc *conn, const int *a, const char *c, const int *b, long *ret_result)
+{
+	return vmrpc_call_before(conn, a, c, b, ret_result);
+}
+
 __attribute__((weak)) long before(const int *a, const char *c, const int *b)
 {
 	long result;
-	int r = before_rpc(NULL, a, c, b, &result);
+	int r = vmrpc_call_before(NULL, a, c, b, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_before, r);
@@ -2782,7 +2922,7 @@ __attribute__((weak)) long before(const int *a, const char *c, const int *b)
 }
 
 /* pointers.h:63: char *join(const char *a) */
-int join_rpc(struct vmrpc *conn, const char *a, char **ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_join(struct vmrpc *conn, const char *a, char **ret_result)
 {
 	struct frame_join frame;
 	int r;
@@ -2796,10 +2936,15 @@ int join_rpc(struct vmrpc *conn, const char *a, char **ret_result)
 	return 0;
 }
 
+int join_rpc(struct vmrpc *conn, const char *a, char **ret_result)
+{
+	return vmrpc_call_join(conn, a, ret_result);
+}
+
 __attribute__((weak)) char *join(const char *a)
 {
 	char *result;
-	int r = join_rpc(NULL, a, &result);
+	int r = vmrpc_call_join(NULL, a, &result);
 
 	if (r < 0) {
 		errno = -r;
@@ -2809,7 +2954,7 @@ __attribute__((weak)) char *join(const char *a)
 }
 
 /* pointers.h:64: int *range(int n) */
-int range_rpc(struct vmrpc *conn, int n, int **ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_range(struct vmrpc *conn, int n, int **ret_result)
 {
 	struct frame_range frame;
 	int r;
@@ -2823,10 +2968,15 @@ int range_rpc(struct vmrpc *conn, int n, int **ret_result)
 	return 0;
 }
 
+int range_rpc(struct vmrpc *conn, int n, int **ret_result)
+{
+	return vmrpc_call_range(conn, n, ret_result);
+}
+
 __attribute__((weak)) int *range(int n)
 {
 	int *result;
-	int r = range_rpc(NULL, n, &result);
+	int r = vmrpc_call_range(NULL, n, &result);
 
 	if (r < 0) {
 		errno = -r;
@@ -2852,7 +3002,7 @@ __attribute__((weak)) void range_free(int *range)
 }
 
 /* pointers.h:66: struct point *shared(void) */
-int shared_rpc(struct vmrpc *conn, struct point **ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_shared(struct vmrpc *conn, struct point **ret_result)
 {
 	struct frame_shared frame;
 	int r;
@@ -2865,10 +3015,15 @@ int shared_rpc(struct vmrpc *conn, struct point **ret_result)
 	return 0;
 }
 
+int shared_rpc(struct vmrpc *conn, struct point **ret_result)
+{
+	return vmrpc_call_shared(conn, ret_result);
+}
+
 __attribute__((weak)) struct point *shared(void)
 {
 	struct point *result;
-	int r = shared_rpc(NULL, &result);
+	int r = vmrpc_call_shared(NULL, &result);
 
 	if (r < 0) {
 		errno = -r;
@@ -2878,7 +3033,7 @@ __attribute__((weak)) struct point *shared(void)
 }
 
 /* pointers.h:67: const char *name(int n) */
-int name_rpc(struct vmrpc *conn, int n, const char **ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_name(struct vmrpc *conn, int n, const char **ret_result)
 {
 	struct frame_name frame;
 	int r;
@@ -2892,10 +3047,15 @@ int name_rpc(struct vmrpc *conn, int n, const char **ret_result)
 	return 0;
 }
 
+int name_rpc(struct vmrpc *conn, int n, const char **ret_result)
+{
+	return vmrpc_call_name(conn, n, ret_result);
+}
+
 __attribute__((weak)) const char *name(int n)
 {
 	const char *result;
-	int r = name_rpc(NULL, n, &result);
+	int r = vmrpc_call_name(NULL, n, &result);
 
 	if (r < 0) {
 		errno = -r;
@@ -2905,7 +3065,7 @@ __attribute__((weak)) const char *name(int n)
 }
 
 /* pointers.h:68: const char *message(void) */
-int message_rpc(struct vmrpc *conn, const char **ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_message(struct vmrpc *conn, const char **ret_result)
 {
 	struct frame_message frame;
 	int saved = errno;
@@ -2920,10 +3080,15 @@ int message_rpc(struct vmrpc *conn, const char **ret_result)
 	return 0;
 }
 
+int message_rpc(struct vmrpc *conn, const char **ret_result)
+{
+	return vmrpc_call_message(conn, ret_result);
+}
+
 __attribute__((weak)) const char *message(void)
 {
 	const char *result;
-	int r = message_rpc(NULL, &result);
+	int r = vmrpc_call_message(NULL, &result);
 
 	if (r < 0) {
 		errno = -r;
@@ -2933,7 +3098,7 @@ __attribute__((weak)) const char *message(void)
 }
 
 /* pointers.h:69: char *find(char *s, int c) */
-int find_rpc(struct vmrpc *conn, char *s, int c, char **ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_find(struct vmrpc *conn, char *s, int c, char **ret_result)
 {
 	struct frame_find frame;
 	int r;
@@ -2948,10 +3113,15 @@ int find_rpc(struct vmrpc *conn, char *s, int c, char **ret_result)
 	return 0;
 }
 
+int find_rpc(struct vmrpc *conn, char *s, int c, char **ret_result)
+{
+	return vmrpc_call_find(conn, s, c, ret_result);
+}
+
 __attribute__((weak)) char *find(char *s, int c)
 {
 	char *result;
-	int r = find_rpc(NULL, s, c, &result);
+	int r = vmrpc_call_find(NULL, s, c, &result);
 
 	if (r < 0) {
 		errno = -r;
@@ -2961,7 +3131,7 @@ __attribute__((weak)) char *find(char *s, int c)
 }
 
 /* pointers.h:77: struct file *file_open(const char *path) */
-int file_open_rpc(struct vmrpc *conn, const char *path, struct file **ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_file_open(struct vmrpc *conn, const char *path, struct file **ret_result)
 {
 	struct frame_file_open frame;
 	int r;
@@ -2975,10 +3145,15 @@ int file_open_rpc(struct vmrpc *conn, const char *path, struct file **ret_result
 	return 0;
 }
 
+int file_open_rpc(struct vmrpc *conn, const char *path, struct file **ret_result)
+{
+	return vmrpc_call_file_open(conn, path, ret_result);
+}
+
 __attribute__((weak)) struct file *file_open(const char *path)
 {
 	struct file *result;
-	int r = file_open_rpc(NULL, path, &result);
+	int r = vmrpc_call_file_open(NULL, path, &result);
 
 	if (r < 0) {
 		errno = -r;
@@ -2988,7 +3163,7 @@ __attribute__((weak)) struct file *file_open(const char *path)
 }
 
 /* pointers.h:78: int file_open_2(struct file **ret_file) */
-int file_open_2_rpc(struct vmrpc *conn, struct file **ret_file, int *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_file_open_2(struct vmrpc *conn, struct file **ret_file, int *ret_result)
 {
 	struct frame_file_open_2 frame;
 	int r;
@@ -3002,10 +3177,15 @@ int file_open_2_rpc(struct vmrpc *conn, struct file **ret_file, int *ret_result)
 	return 0;
 }
 
+int file_open_2_rpc(struct vmrpc *conn, struct file **ret_file, int *ret_result)
+{
+	return vmrpc_call_file_open_2(conn, ret_file, ret_result);
+}
+
 __attribute__((weak)) int file_open_2(struct file **ret_file)
 {
 	int result;
-	int r = file_open_2_rpc(NULL, ret_file, &result);
+	int r = vmrpc_call_file_open_2(NULL, ret_file, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_file_open_2, r);
@@ -3015,7 +3195,7 @@ __attribute__((weak)) int file_open_2(struct file **ret_file)
 }
 
 /* pointers.h:79: int file_close(struct file *file) */
-int file_close_rpc(struct vmrpc *conn, struct file *file, int *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_file_close(struct vmrpc *conn, struct file *file, int *ret_result)
 {
 	struct frame_file_close frame;
 	int r;
@@ -3029,10 +3209,15 @@ int file_close_rpc(struct vmrpc *conn, struct file *file, int *ret_result)
 	return 0;
 }
 
+int file_close_rpc(struct vmrpc *conn, struct file *file, int *ret_result)
+{
+	return vmrpc_call_file_close(conn, file, ret_result);
+}
+
 __attribute__((weak)) int file_close(struct file *file)
 {
 	int result;
-	int r = file_close_rpc(NULL, file, &result);
+	int r = vmrpc_call_file_close(NULL, file, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_file_close, r);
@@ -3042,7 +3227,7 @@ __attribute__((weak)) int file_close(struct file *file)
 }
 
 /* pointers.h:80: bool file_drop(struct file *file) */
-int file_drop_rpc(struct vmrpc *conn, struct file *file, bool *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_file_drop(struct vmrpc *conn, struct file *file, bool *ret_result)
 {
 	struct frame_file_drop frame;
 	int r;
@@ -3056,10 +3241,15 @@ int file_drop_rpc(struct vmrpc *conn, struct file *file, bool *ret_result)
 	return 0;
 }
 
+int file_drop_rpc(struct vmrpc *conn, struct file *file, bool *ret_result)
+{
+	return vmrpc_call_file_drop(conn, file, ret_result);
+}
+
 __attribute__((weak)) bool file_drop(struct file *file)
 {
 	bool result;
-	int r = file_drop_rpc(NULL, file, &result);
+	int r = vmrpc_call_file_drop(NULL, file, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_file_drop, r);
@@ -3069,7 +3259,7 @@ __attribute__((weak)) bool file_drop(struct file *file)
 }
 
 /* pointers.h:81: struct file *file_parent(struct file *file) */
-int file_parent_rpc(struct vmrpc *conn, struct file *file, struct file **ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_file_parent(struct vmrpc *conn, struct file *file, struct file **ret_result)
 {
 	struct frame_file_parent frame;
 	int r;
@@ -3083,10 +3273,15 @@ int file_parent_rpc(struct vmrpc *conn, struct file *file, struct file **ret_res
 	return 0;
 }
 
+int file_parent_rpc(struct vmrpc *conn, struct file *file, struct file **ret_result)
+{
+	return vmrpc_call_file_parent(conn, file, ret_result);
+}
+
 __attribute__((weak)) struct file *file_parent(struct file *file)
 {
 	struct file *result;
-	int r = file_parent_rpc(NULL, file, &result);
+	int r = vmrpc_call_file_parent(NULL, file, &result);
 
 	if (r < 0) {
 		errno = -r;
@@ -3096,7 +3291,7 @@ __attribute__((weak)) struct file *file_parent(struct file *file)
 }
 
 /* pointers.h:82: window_t window_open(struct file *file) */
-int window_open_rpc(struct vmrpc *conn, struct file *file, window_t *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_window_open(struct vmrpc *conn, struct file *file, window_t *ret_result)
 {
 	struct frame_window_open frame;
 	int r;
@@ -3110,10 +3305,15 @@ int window_open_rpc(struct vmrpc *conn, struct file *file, window_t *ret_result)
 	return 0;
 }
 
+int window_open_rpc(struct vmrpc *conn, struct file *file, window_t *ret_result)
+{
+	return vmrpc_call_window_open(conn, file, ret_result);
+}
+
 __attribute__((weak)) window_t window_open(struct file *file)
 {
 	window_t result;
-	int r = window_open_rpc(NULL, file, &result);
+	int r = vmrpc_call_window_open(NULL, file, &result);
 
 	if (r < 0) {
 		errno = -r;
@@ -3123,7 +3323,7 @@ __attribute__((weak)) window_t window_open(struct file *file)
 }
 
 /* pointers.h:83: void window_close(window_t window, int how) */
-int window_close_rpc(struct vmrpc *conn, window_t window, int how)
+static inline __attribute__((always_inline)) int vmrpc_call_window_close(struct vmrpc *conn, window_t window, int how)
 {
 	struct frame_window_close frame;
 	int r;
@@ -3135,16 +3335,21 @@ int window_close_rpc(struct vmrpc *conn, window_t window, int how)
 	return r;
 }
 
+int window_close_rpc(struct vmrpc *conn, window_t window, int how)
+{
+	return vmrpc_call_window_close(conn, window, how);
+}
+
 __attribute__((weak)) void window_close(window_t window, int how)
 {
-	int r = window_close_rpc(NULL, window, how);
+	int r = vmrpc_call_window_close(NULL, window, how);
 
 	if (r < 0)
 		vmrpc_stub_failed(&pointers_service, method_window_close, r);
 }
 
 /* pointers.h:84: int files(struct file *const *files, int n) */
-int files_rpc(struct vmrpc *conn, struct file *const *files, int n, int *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_files(struct vmrpc *conn, struct file *const *files, int n, int *ret_result)
 {
 	struct frame_files frame;
 	int r;
@@ -3159,10 +3364,15 @@ int files_rpc(struct vmrpc *conn, struct file *const *files, int n, int *ret_res
 	return 0;
 }
 
+int files_rpc(struct vmrpc *conn, struct file *const *files, int n, int *ret_result)
+{
+	return vmrpc_call_files(conn, files, n, ret_result);
+}
+
 __attribute__((weak)) int files(struct file *const *files, int n)
 {
 	int result;
-	int r = files_rpc(NULL, files, n, &result);
+	int r = vmrpc_call_files(NULL, files, n, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_files, r);
@@ -3172,7 +3382,7 @@ __attribute__((weak)) int files(struct file *const *files, int n)
 }
 
 /* pointers.h:85: struct gauge *gauge_new(void) */
-int gauge_new_rpc(struct vmrpc *conn, struct gauge **ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_gauge_new(struct vmrpc *conn, struct gauge **ret_result)
 {
 	struct frame_gauge_new frame;
 	int r;
@@ -3185,10 +3395,15 @@ int gauge_new_rpc(struct vmrpc *conn, struct gauge **ret_result)
 	return 0;
 }
 
+int gauge_new_rpc(struct vmrpc *conn, struct gauge **ret_result)
+{
+	return vmrpc_call_gauge_new(conn, ret_result);
+}
+
 __attribute__((weak)) struct gauge *gauge_new(void)
 {
 	struct gauge *result;
-	int r = gauge_new_rpc(NULL, &result);
+	int r = vmrpc_call_gauge_new(NULL, &result);
 
 	if (r < 0) {
 		errno = -r;
@@ -3198,7 +3413,7 @@ __attribute__((weak)) struct gauge *gauge_new(void)
 }
 
 /* pointers.h:86: int gauge_value(const struct gauge *gauge) */
-int gauge_value_rpc(struct vmrpc *conn, const struct gauge *gauge, int *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_gauge_value(struct vmrpc *conn, const struct gauge *gauge, int *ret_result)
 {
 	struct frame_gauge_value frame;
 	int r;
@@ -3212,10 +3427,15 @@ int gauge_value_rpc(struct vmrpc *conn, const struct gauge *gauge, int *ret_resu
 	return 0;
 }
 
+int gauge_value_rpc(struct vmrpc *conn, const struct gauge *gauge, int *ret_result)
+{
+	return vmrpc_call_gauge_value(conn, gauge, ret_result);
+}
+
 __attribute__((weak)) int gauge_value(const struct gauge *gauge)
 {
 	int result;
-	int r = gauge_value_rpc(NULL, gauge, &result);
+	int r = vmrpc_call_gauge_value(NULL, gauge, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_gauge_value, r);
@@ -3225,7 +3445,7 @@ __attribute__((weak)) int gauge_value(const struct gauge *gauge)
 }
 
 /* pointers.h:113: long list_sum(const struct list *list) */
-int list_sum_rpc(struct vmrpc *conn, const struct list *list, long *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_list_sum(struct vmrpc *conn, const struct list *list, long *ret_result)
 {
 	struct frame_list_sum frame;
 	int r;
@@ -3239,10 +3459,15 @@ int list_sum_rpc(struct vmrpc *conn, const struct list *list, long *ret_result)
 	return 0;
 }
 
+int list_sum_rpc(struct vmrpc *conn, const struct list *list, long *ret_result)
+{
+	return vmrpc_call_list_sum(conn, list, ret_result);
+}
+
 __attribute__((weak)) long list_sum(const struct list *list)
 {
 	long result;
-	int r = list_sum_rpc(NULL, list, &result);
+	int r = vmrpc_call_list_sum(NULL, list, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_list_sum, r);
@@ -3252,7 +3477,7 @@ __attribute__((weak)) long list_sum(const struct list *list)
 }
 
 /* pointers.h:114: long parts(struct part *parts, int n) */
-int parts_rpc(struct vmrpc *conn, struct part *parts, int n, long *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_parts(struct vmrpc *conn, struct part *parts, int n, long *ret_result)
 {
 	struct frame_parts frame;
 	int r;
@@ -3267,10 +3492,15 @@ int parts_rpc(struct vmrpc *conn, struct part *parts, int n, long *ret_result)
 	return 0;
 }
 
+int parts_rpc(struct vmrpc *conn, struct part *parts, int n, long *ret_result)
+{
+	return vmrpc_call_parts(conn, parts, n, ret_result);
+}
+
 __attribute__((weak)) long parts(struct part *parts, int n)
 {
 	long result;
-	int r = parts_rpc(NULL, parts, n, &result);
+	int r = vmrpc_call_parts(NULL, parts, n, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_parts, r);
@@ -3280,7 +3510,7 @@ __attribute__((weak)) long parts(struct part *parts, int n)
 }
 
 /* pointers.h:115: int eithers(struct either *e) */
-int eithers_rpc(struct vmrpc *conn, struct either *e, int *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_eithers(struct vmrpc *conn, struct either *e, int *ret_result)
 {
 	struct frame_eithers frame;
 	int r;
@@ -3294,10 +3524,15 @@ int eithers_rpc(struct vmrpc *conn, struct either *e, int *ret_result)
 	return 0;
 }
 
+int eithers_rpc(struct vmrpc *conn, struct either *e, int *ret_result)
+{
+	return vmrpc_call_eithers(conn, e, ret_result);
+}
+
 __attribute__((weak)) int eithers(struct either *e)
 {
 	int result;
-	int r = eithers_rpc(NULL, e, &result);
+	int r = vmrpc_call_eithers(NULL, e, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_eithers, r);
@@ -3307,7 +3542,7 @@ __attribute__((weak)) int eithers(struct either *e)
 }
 
 /* pointers.h:116: int graph(struct list *list) */
-int graph_rpc(struct vmrpc *conn, struct list *list, int *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_graph(struct vmrpc *conn, struct list *list, int *ret_result)
 {
 	struct frame_graph frame;
 	int r;
@@ -3321,10 +3556,15 @@ int graph_rpc(struct vmrpc *conn, struct list *list, int *ret_result)
 	return 0;
 }
 
+int graph_rpc(struct vmrpc *conn, struct list *list, int *ret_result)
+{
+	return vmrpc_call_graph(conn, list, ret_result);
+}
+
 __attribute__((weak)) int graph(struct list *list)
 {
 	int result;
-	int r = graph_rpc(NULL, list, &result);
+	int r = vmrpc_call_graph(NULL, list, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_graph, r);
@@ -3334,7 +3574,7 @@ __attribute__((weak)) int graph(struct list *list)
 }
 
 /* pointers.h:117: int arguments(const char *const *argv, int n) */
-int arguments_rpc(struct vmrpc *conn, const char *const *argv, int n, int *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_arguments(struct vmrpc *conn, const char *const *argv, int n, int *ret_result)
 {
 	struct frame_arguments frame;
 	int r;
@@ -3349,10 +3589,15 @@ int arguments_rpc(struct vmrpc *conn, const char *const *argv, int n, int *ret_r
 	return 0;
 }
 
+int arguments_rpc(struct vmrpc *conn, const char *const *argv, int n, int *ret_result)
+{
+	return vmrpc_call_arguments(conn, argv, n, ret_result);
+}
+
 __attribute__((weak)) int arguments(const char *const *argv, int n)
 {
 	int result;
-	int r = arguments_rpc(NULL, argv, n, &result);
+	int r = vmrpc_call_arguments(NULL, argv, n, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_arguments, r);
@@ -3362,7 +3607,7 @@ __attribute__((weak)) int arguments(const char *const *argv, int n)
 }
 
 /* pointers.h:118: void names(char **names, int n) */
-int names_rpc(struct vmrpc *conn, char **names, int n)
+static inline __attribute__((always_inline)) int vmrpc_call_names(struct vmrpc *conn, char **names, int n)
 {
 	struct frame_names frame;
 	int r;
@@ -3374,16 +3619,21 @@ int names_rpc(struct vmrpc *conn, char **names, int n)
 	return r;
 }
 
+int names_rpc(struct vmrpc *conn, char **names, int n)
+{
+	return vmrpc_call_names(conn, names, n);
+}
+
 __attribute__((weak)) void names(char **names, int n)
 {
-	int r = names_rpc(NULL, names, n);
+	int r = vmrpc_call_names(NULL, names, n);
 
 	if (r < 0)
 		vmrpc_stub_failed(&pointers_service, method_names, r);
 }
 
 /* pointers.h:119: int allocated(int **ret, int *ret_n) */
-int allocated_rpc(struct vmrpc *conn, int **ret, int *ret_n, int *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_allocated(struct vmrpc *conn, int **ret, int *ret_n, int *ret_result)
 {
 	struct frame_allocated frame;
 	int r;
@@ -3398,10 +3648,15 @@ int allocated_rpc(struct vmrpc *conn, int **ret, int *ret_n, int *ret_result)
 	return 0;
 }
 
+int allocated_rpc(struct vmrpc *conn, int **ret, int *ret_n, int *ret_result)
+{
+	return vmrpc_call_allocated(conn, ret, ret_n, ret_result);
+}
+
 __attribute__((weak)) int allocated(int **ret, int *ret_n)
 {
 	int result;
-	int r = allocated_rpc(NULL, ret, ret_n, &result);
+	int r = vmrpc_call_allocated(NULL, ret, ret_n, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&pointers_service, method_allocated, r);
@@ -3411,7 +3666,7 @@ __attribute__((weak)) int allocated(int **ret, int *ret_n)
 }
 
 /* pointers.h:122: void note(const char *text) */
-int note_rpc(struct vmrpc *conn, const char *text)
+static inline __attribute__((always_inline)) int vmrpc_call_note(struct vmrpc *conn, const char *text)
 {
 	struct frame_note frame;
 	int r;
@@ -3422,9 +3677,14 @@ int note_rpc(struct vmrpc *conn, const char *text)
 	return r;
 }
 
+int note_rpc(struct vmrpc *conn, const char *text)
+{
+	return vmrpc_call_note(conn, text);
+}
+
 __attribute__((weak)) void note(const char *text)
 {
-	int r = note_rpc(NULL, text);
+	int r = vmrpc_call_note(NULL, text);
 
 	if (r < 0)
 		vmrpc_stub_failed(&pointers_service, method_note, r);

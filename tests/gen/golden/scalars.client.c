@@ -498,7 +498,7 @@ const struct vmrpc_service scalars_service = {
 };
 
 /* scalars.h:14: int add(int a, int b) */
-int add_rpc(struct vmrpc *conn, int a, int b, int *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_add(struct vmrpc *conn, int a, int b, int *ret_result)
 {
 	struct frame_add frame;
 	int r;
@@ -513,10 +513,15 @@ int add_rpc(struct vmrpc *conn, int a, int b, int *ret_result)
 	return 0;
 }
 
+int add_rpc(struct vmrpc *conn, int a, int b, int *ret_result)
+{
+	return vmrpc_call_add(conn, a, b, ret_result);
+}
+
 __attribute__((weak)) int add(int a, int b)
 {
 	int result;
-	int r = add_rpc(NULL, a, b, &result);
+	int r = vmrpc_call_add(NULL, a, b, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&scalars_service, method_add, r);
@@ -526,7 +531,7 @@ __attribute__((weak)) int add(int a, int b)
 }
 
 /* scalars.h:15: char letter(char c, signed char s, unsigned char u) */
-int letter_rpc(struct vmrpc *conn, char c, signed char s, unsigned char u, char *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_letter(struct vmrpc *conn, char c, signed char s, unsigned char u, char *ret_result)
 {
 	struct frame_letter frame;
 	int r;
@@ -542,10 +547,15 @@ int letter_rpc(struct vmrpc *conn, char c, signed char s, unsigned char u, char 
 	return 0;
 }
 
+int letter_rpc(struct vmrpc *conn, char c, signed char s, unsigned char u, char *ret_result)
+{
+	return vmrpc_call_letter(conn, c, s, u, ret_result);
+}
+
 __attribute__((weak)) char letter(char c, signed char s, unsigned char u)
 {
 	char result;
-	int r = letter_rpc(NULL, c, s, u, &result);
+	int r = vmrpc_call_letter(NULL, c, s, u, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&scalars_service, method_letter, r);
@@ -555,7 +565,7 @@ __attribute__((weak)) char letter(char c, signed char s, unsigned char u)
 }
 
 /* scalars.h:16: bool both(bool a, bool b) */
-int both_rpc(struct vmrpc *conn, bool a, bool b, bool *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_both(struct vmrpc *conn, bool a, bool b, bool *ret_result)
 {
 	struct frame_both frame;
 	int r;
@@ -570,10 +580,15 @@ int both_rpc(struct vmrpc *conn, bool a, bool b, bool *ret_result)
 	return 0;
 }
 
+int both_rpc(struct vmrpc *conn, bool a, bool b, bool *ret_result)
+{
+	return vmrpc_call_both(conn, a, b, ret_result);
+}
+
 __attribute__((weak)) bool both(bool a, bool b)
 {
 	bool result;
-	int r = both_rpc(NULL, a, b, &result);
+	int r = vmrpc_call_both(NULL, a, b, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&scalars_service, method_both, r);
@@ -583,7 +598,7 @@ __attribute__((weak)) bool both(bool a, bool b)
 }
 
 /* scalars.h:17: uint64_t widths(int8_t a, uint16_t b, int32_t c, uint64_t d) */
-int widths_rpc(struct vmrpc *conn, int8_t a, uint16_t b, int32_t c, uint64_t d, uint64_t *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_widths(struct vmrpc *conn, int8_t a, uint16_t b, int32_t c, uint64_t d, uint64_t *ret_result)
 {
 	struct frame_widths frame;
 	int r;
@@ -600,10 +615,15 @@ int widths_rpc(struct vmrpc *conn, int8_t a, uint16_t b, int32_t c, uint64_t d, 
 	return 0;
 }
 
+int widths_rpc(struct vmrpc *conn, int8_t a, uint16_t b, int32_t c, uint64_t d, uint64_t *ret_result)
+{
+	return vmrpc_call_widths(conn, a, b, c, d, ret_result);
+}
+
 __attribute__((weak)) uint64_t widths(int8_t a, uint16_t b, int32_t c, uint64_t d)
 {
 	uint64_t result;
-	int r = widths_rpc(NULL, a, b, c, d, &result);
+	int r = vmrpc_call_widths(NULL, a, b, c, d, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&scalars_service, method_widths, r);
@@ -613,7 +633,7 @@ __attribute__((weak)) uint64_t widths(int8_t a, uint16_t b, int32_t c, uint64_t 
 }
 
 /* scalars.h:18: __int128 huge(__int128 a, unsigned __int128 b) */
-int huge_rpc(struct vmrpc *conn, __int128 a, unsigned __int128 b, __int128 *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_huge(struct vmrpc *conn, __int128 a, unsigned __int128 b, __int128 *ret_result)
 {
 	struct frame_huge frame;
 	int r;
@@ -628,10 +648,15 @@ int huge_rpc(struct vmrpc *conn, __int128 a, unsigned __int128 b, __int128 *ret_
 	return 0;
 }
 
+int huge_rpc(struct vmrpc *conn, __int128 a, unsigned __int128 b, __int128 *ret_result)
+{
+	return vmrpc_call_huge(conn, a, b, ret_result);
+}
+
 __attribute__((weak)) __int128 huge(__int128 a, unsigned __int128 b)
 {
 	__int128 result;
-	int r = huge_rpc(NULL, a, b, &result);
+	int r = vmrpc_call_huge(NULL, a, b, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&scalars_service, method_huge, r);
@@ -641,7 +666,7 @@ __attribute__((weak)) __int128 huge(__int128 a, unsigned __int128 b)
 }
 
 /* scalars.h:19: float single(float x) */
-int single_rpc(struct vmrpc *conn, float x, float *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_single(struct vmrpc *conn, float x, float *ret_result)
 {
 	struct frame_single frame;
 	int r;
@@ -655,10 +680,15 @@ int single_rpc(struct vmrpc *conn, float x, float *ret_result)
 	return 0;
 }
 
+int single_rpc(struct vmrpc *conn, float x, float *ret_result)
+{
+	return vmrpc_call_single(conn, x, ret_result);
+}
+
 __attribute__((weak)) float single(float x)
 {
 	float result;
-	int r = single_rpc(NULL, x, &result);
+	int r = vmrpc_call_single(NULL, x, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&scalars_service, method_single, r);
@@ -668,7 +698,7 @@ __attribute__((weak)) float single(float x)
 }
 
 /* scalars.h:20: double real(double x, float y) */
-int real_rpc(struct vmrpc *conn, double x, float y, double *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_real(struct vmrpc *conn, double x, float y, double *ret_result)
 {
 	struct frame_real frame;
 	int r;
@@ -683,10 +713,15 @@ int real_rpc(struct vmrpc *conn, double x, float y, double *ret_result)
 	return 0;
 }
 
+int real_rpc(struct vmrpc *conn, double x, float y, double *ret_result)
+{
+	return vmrpc_call_real(conn, x, y, ret_result);
+}
+
 __attribute__((weak)) double real(double x, float y)
 {
 	double result;
-	int r = real_rpc(NULL, x, y, &result);
+	int r = vmrpc_call_real(NULL, x, y, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&scalars_service, method_real, r);
@@ -696,7 +731,7 @@ __attribute__((weak)) double real(double x, float y)
 }
 
 /* scalars.h:21: long double extended(long double x) */
-int extended_rpc(struct vmrpc *conn, long double x, long double *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_extended(struct vmrpc *conn, long double x, long double *ret_result)
 {
 	struct frame_extended frame;
 	int r;
@@ -710,10 +745,15 @@ int extended_rpc(struct vmrpc *conn, long double x, long double *ret_result)
 	return 0;
 }
 
+int extended_rpc(struct vmrpc *conn, long double x, long double *ret_result)
+{
+	return vmrpc_call_extended(conn, x, ret_result);
+}
+
 __attribute__((weak)) long double extended(long double x)
 {
 	long double result;
-	int r = extended_rpc(NULL, x, &result);
+	int r = vmrpc_call_extended(NULL, x, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&scalars_service, method_extended, r);
@@ -723,7 +763,7 @@ __attribute__((weak)) long double extended(long double x)
 }
 
 /* scalars.h:22: _Complex double complex_product(_Complex double a, _Complex float b, _Complex long double c) */
-int complex_product_rpc(struct vmrpc *conn, _Complex double a, _Complex float b, _Complex long double c, _Complex double *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_complex_product(struct vmrpc *conn, _Complex double a, _Complex float b, _Complex long double c, _Complex double *ret_result)
 {
 	struct frame_complex_product frame;
 	int r;
@@ -739,10 +779,15 @@ int complex_product_rpc(struct vmrpc *conn, _Complex double a, _Complex float b,
 	return 0;
 }
 
+int complex_product_rpc(struct vmrpc *conn, _Complex double a, _Complex float b, _Complex long double c, _Complex double *ret_result)
+{
+	return vmrpc_call_complex_product(conn, a, b, c, ret_result);
+}
+
 __attribute__((weak)) _Complex double complex_product(_Complex double a, _Complex float b, _Complex long double c)
 {
 	_Complex double result;
-	int r = complex_product_rpc(NULL, a, b, c, &result);
+	int r = vmrpc_call_complex_product(NULL, a, b, c, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&scalars_service, method_complex_product, r);
@@ -752,7 +797,7 @@ __attribute__((weak)) _Complex double complex_product(_Complex double a, _Comple
 }
 
 /* scalars.h:23: enum shade darker(enum shade s, direction d) */
-int darker_rpc(struct vmrpc *conn, enum shade s, direction d, enum shade *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_darker(struct vmrpc *conn, enum shade s, direction d, enum shade *ret_result)
 {
 	struct frame_darker frame;
 	int r;
@@ -767,10 +812,15 @@ int darker_rpc(struct vmrpc *conn, enum shade s, direction d, enum shade *ret_re
 	return 0;
 }
 
+int darker_rpc(struct vmrpc *conn, enum shade s, direction d, enum shade *ret_result)
+{
+	return vmrpc_call_darker(conn, s, d, ret_result);
+}
+
 __attribute__((weak)) enum shade darker(enum shade s, direction d)
 {
 	enum shade result;
-	int r = darker_rpc(NULL, s, d, &result);
+	int r = vmrpc_call_darker(NULL, s, d, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&scalars_service, method_darker, r);
@@ -780,7 +830,7 @@ __attribute__((weak)) enum shade darker(enum shade s, direction d)
 }
 
 /* scalars.h:24: word const_and_volatile(const int a, volatile word b) */
-int const_and_volatile_rpc(struct vmrpc *conn, const int a, volatile word b, word *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_const_and_volatile(struct vmrpc *conn, const int a, volatile word b, word *ret_result)
 {
 	struct frame_const_and_volatile frame;
 	int r;
@@ -795,10 +845,15 @@ int const_and_volatile_rpc(struct vmrpc *conn, const int a, volatile word b, wor
 	return 0;
 }
 
+int const_and_volatile_rpc(struct vmrpc *conn, const int a, volatile word b, word *ret_result)
+{
+	return vmrpc_call_const_and_volatile(conn, a, b, ret_result);
+}
+
 __attribute__((weak)) word const_and_volatile(const int a, volatile word b)
 {
 	word result;
-	int r = const_and_volatile_rpc(NULL, a, b, &result);
+	int r = vmrpc_call_const_and_volatile(NULL, a, b, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&scalars_service, method_const_and_volatile, r);
@@ -808,7 +863,7 @@ __attribute__((weak)) word const_and_volatile(const int a, volatile word b)
 }
 
 /* scalars.h:25: void nothing(void) */
-int nothing_rpc(struct vmrpc *conn)
+static inline __attribute__((always_inline)) int vmrpc_call_nothing(struct vmrpc *conn)
 {
 	int r;
 
@@ -816,16 +871,21 @@ int nothing_rpc(struct vmrpc *conn)
 	return r;
 }
 
+int nothing_rpc(struct vmrpc *conn)
+{
+	return vmrpc_call_nothing(conn);
+}
+
 __attribute__((weak)) void nothing(void)
 {
-	int r = nothing_rpc(NULL);
+	int r = vmrpc_call_nothing(NULL);
 
 	if (r < 0)
 		vmrpc_stub_failed(&scalars_service, method_nothing, r);
 }
 
 /* scalars.h:27: int names(int conn, int frame, int r, int result, int ret_result, int error, int arg) */
-int names_rpc(struct vmrpc *conn_, int conn, int frame, int r, int result, int ret_result, int error, int arg, int *ret_result_)
+static inline __attribute__((always_inline)) int vmrpc_call_names(struct vmrpc *conn_, int conn, int frame, int r, int result, int ret_result, int error, int arg, int *ret_result_)
 {
 	struct frame_names frame_;
 	int r_;
@@ -845,10 +905,15 @@ int names_rpc(struct vmrpc *conn_, int conn, int frame, int r, int result, int r
 	return 0;
 }
 
+int names_rpc(struct vmrpc *conn_, int conn, int frame, int r, int result, int ret_result, int error, int arg, int *ret_result_)
+{
+	return vmrpc_call_names(conn_, conn, frame, r, result, ret_result, error, arg, ret_result_);
+}
+
 __attribute__((weak)) int names(int conn, int frame, int r, int result, int ret_result, int error, int arg)
 {
 	int result_;
-	int r_ = names_rpc(NULL, conn, frame, r, result, ret_result, error, arg, &result_);
+	int r_ = vmrpc_call_names(NULL, conn, frame, r, result, ret_result, error, arg, &result_);
 
 	if (r_ < 0) {
 		vmrpc_stub_failed(&scalars_service, method_names, r_);
@@ -858,7 +923,7 @@ __attribute__((weak)) int names(int conn, int frame, int r, int result, int ret_
 }
 
 /* scalars.h:29: long unnamed(int argument_1, short argument_2) */
-int unnamed_rpc(struct vmrpc *conn, int argument_1, short argument_2, long *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_unnamed(struct vmrpc *conn, int argument_1, short argument_2, long *ret_result)
 {
 	struct frame_unnamed frame;
 	int r;
@@ -873,10 +938,15 @@ int unnamed_rpc(struct vmrpc *conn, int argument_1, short argument_2, long *ret_
 	return 0;
 }
 
+int unnamed_rpc(struct vmrpc *conn, int argument_1, short argument_2, long *ret_result)
+{
+	return vmrpc_call_unnamed(conn, argument_1, argument_2, ret_result);
+}
+
 __attribute__((weak)) long unnamed(int argument_1, short argument_2)
 {
 	long result;
-	int r = unnamed_rpc(NULL, argument_1, argument_2, &result);
+	int r = vmrpc_call_unnamed(NULL, argument_1, argument_2, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&scalars_service, method_unnamed, r);

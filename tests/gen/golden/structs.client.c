@@ -398,7 +398,7 @@ const struct vmrpc_service structs_service = {
 };
 
 /* structs.h:54: struct point middle(struct point a, struct point b) */
-int middle_rpc(struct vmrpc *conn, struct point a, struct point b, struct point *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_middle(struct vmrpc *conn, struct point a, struct point b, struct point *ret_result)
 {
 	struct frame_middle frame;
 	int r;
@@ -413,10 +413,15 @@ int middle_rpc(struct vmrpc *conn, struct point a, struct point b, struct point 
 	return 0;
 }
 
+int middle_rpc(struct vmrpc *conn, struct point a, struct point b, struct point *ret_result)
+{
+	return vmrpc_call_middle(conn, a, b, ret_result);
+}
+
 __attribute__((weak)) struct point middle(struct point a, struct point b)
 {
 	struct point result;
-	int r = middle_rpc(NULL, a, b, &result);
+	int r = vmrpc_call_middle(NULL, a, b, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&structs_service, method_middle, r);
@@ -426,7 +431,7 @@ __attribute__((weak)) struct point middle(struct point a, struct point b)
 }
 
 /* structs.h:55: pair swap(pair p) */
-int swap_rpc(struct vmrpc *conn, pair p, pair *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_swap(struct vmrpc *conn, pair p, pair *ret_result)
 {
 	struct frame_swap frame;
 	int r;
@@ -441,10 +446,15 @@ int swap_rpc(struct vmrpc *conn, pair p, pair *ret_result)
 	return 0;
 }
 
+int swap_rpc(struct vmrpc *conn, pair p, pair *ret_result)
+{
+	return vmrpc_call_swap(conn, p, ret_result);
+}
+
 __attribute__((weak)) pair swap(pair p)
 {
 	pair result;
-	int r = swap_rpc(NULL, p, &result);
+	int r = vmrpc_call_swap(NULL, p, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&structs_service, method_swap, r);
@@ -454,7 +464,7 @@ __attribute__((weak)) pair swap(pair p)
 }
 
 /* structs.h:56: struct bits turn_bits(struct bits b) */
-int turn_bits_rpc(struct vmrpc *conn, struct bits b, struct bits *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_turn_bits(struct vmrpc *conn, struct bits b, struct bits *ret_result)
 {
 	struct frame_turn_bits frame;
 	int r;
@@ -469,10 +479,15 @@ int turn_bits_rpc(struct vmrpc *conn, struct bits b, struct bits *ret_result)
 	return 0;
 }
 
+int turn_bits_rpc(struct vmrpc *conn, struct bits b, struct bits *ret_result)
+{
+	return vmrpc_call_turn_bits(conn, b, ret_result);
+}
+
 __attribute__((weak)) struct bits turn_bits(struct bits b)
 {
 	struct bits result;
-	int r = turn_bits_rpc(NULL, b, &result);
+	int r = vmrpc_call_turn_bits(NULL, b, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&structs_service, method_turn_bits, r);
@@ -482,7 +497,7 @@ __attribute__((weak)) struct bits turn_bits(struct bits b)
 }
 
 /* structs.h:57: struct packed turn_packed(struct packed p, int i) */
-int turn_packed_rpc(struct vmrpc *conn, struct packed p, int i, struct packed *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_turn_packed(struct vmrpc *conn, struct packed p, int i, struct packed *ret_result)
 {
 	struct frame_turn_packed frame;
 	int r;
@@ -497,10 +512,15 @@ int turn_packed_rpc(struct vmrpc *conn, struct packed p, int i, struct packed *r
 	return 0;
 }
 
+int turn_packed_rpc(struct vmrpc *conn, struct packed p, int i, struct packed *ret_result)
+{
+	return vmrpc_call_turn_packed(conn, p, i, ret_result);
+}
+
 __attribute__((weak)) struct packed turn_packed(struct packed p, int i)
 {
 	struct packed result;
-	int r = turn_packed_rpc(NULL, p, i, &result);
+	int r = vmrpc_call_turn_packed(NULL, p, i, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&structs_service, method_turn_packed, r);
@@ -510,7 +530,7 @@ __attribute__((weak)) struct packed turn_packed(struct packed p, int i)
 }
 
 /* structs.h:58: struct wide turn_wide(struct wide w, union number n) */
-int turn_wide_rpc(struct vmrpc *conn, struct wide w, union number n, struct wide *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_turn_wide(struct vmrpc *conn, struct wide w, union number n, struct wide *ret_result)
 {
 	struct frame_turn_wide frame;
 	int r;
@@ -526,10 +546,15 @@ int turn_wide_rpc(struct vmrpc *conn, struct wide w, union number n, struct wide
 	return 0;
 }
 
+int turn_wide_rpc(struct vmrpc *conn, struct wide w, union number n, struct wide *ret_result)
+{
+	return vmrpc_call_turn_wide(conn, w, n, ret_result);
+}
+
 __attribute__((weak)) struct wide turn_wide(struct wide w, union number n)
 {
 	struct wide result;
-	int r = turn_wide_rpc(NULL, w, n, &result);
+	int r = vmrpc_call_turn_wide(NULL, w, n, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&structs_service, method_turn_wide, r);
@@ -539,7 +564,7 @@ __attribute__((weak)) struct wide turn_wide(struct wide w, union number n)
 }
 
 /* structs.h:59: struct nested turn_nested(struct nested n) */
-int turn_nested_rpc(struct vmrpc *conn, struct nested n, struct nested *ret_result)
+static inline __attribute__((always_inline)) int vmrpc_call_turn_nested(struct vmrpc *conn, struct nested n, struct nested *ret_result)
 {
 	struct frame_turn_nested frame;
 	int r;
@@ -554,10 +579,15 @@ int turn_nested_rpc(struct vmrpc *conn, struct nested n, struct nested *ret_resu
 	return 0;
 }
 
+int turn_nested_rpc(struct vmrpc *conn, struct nested n, struct nested *ret_result)
+{
+	return vmrpc_call_turn_nested(conn, n, ret_result);
+}
+
 __attribute__((weak)) struct nested turn_nested(struct nested n)
 {
 	struct nested result;
-	int r = turn_nested_rpc(NULL, n, &result);
+	int r = vmrpc_call_turn_nested(NULL, n, &result);
 
 	if (r < 0) {
 		vmrpc_stub_failed(&structs_service, method_turn_nested, r);
