@@ -27,6 +27,7 @@ int vmrpc__inbox_take(struct vmrpc__arena *arena)
 	n = tail - arena->inbox.head;
 	if (n == 0)
 		return 0;
+	VMRPC__HEARS_FREES(arena); /* of what another thread of ours was told about */
 	if (n > VMRPC__FREE_SLOTS) {
 		arena->inbox.lies++;
 		arena->inbox.lied = true;

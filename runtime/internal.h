@@ -54,11 +54,13 @@
 #endif
 #ifdef VMRPC__WITH_TSAN
 #include <sanitizer/tsan_interface.h>
-#define VMRPC__TELLS(session) __tsan_release(session)
-#define VMRPC__HEARS(session) __tsan_acquire(session)
+#define VMRPC__TELLS(session)	  __tsan_release((session)->arena)
+#define VMRPC__HEARS(session)	  __tsan_acquire((session)->arena)
+#define VMRPC__HEARS_FREES(arena) __tsan_acquire(arena)
 #else
-#define VMRPC__TELLS(session) ((void)(session))
-#define VMRPC__HEARS(session) ((void)(session))
+#define VMRPC__TELLS(session)	  ((void)(session))
+#define VMRPC__HEARS(session)	  ((void)(session))
+#define VMRPC__HEARS_FREES(arena) ((void)(arena))
 #endif
 
 /* ---- error.c --------------------------------------------------------------------------------------------- */
