@@ -12,13 +12,6 @@ static struct value *param_at(const struct function *function, unsigned long num
 	return number >= 1 && number <= signature->n_params ? signature->params[number - 1] : NULL;
 }
 
-static bool is_pointer(struct type *type)
-{
-	enum type_kind kind = bare_type(type)->kind;
-
-	return kind == TYPE_POINTER || kind == TYPE_ARRAY || kind == TYPE_OPEN_ARRAY;
-}
-
 /* nonnull, nonnull(1, 2), and __nonnull ((1, 2)) as the C library has it. */
 static void use_nonnull(struct function *function)
 {

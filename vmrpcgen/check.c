@@ -3,13 +3,6 @@
 
 #include "stages.h"
 
-static bool points(struct type *type)
-{
-	enum type_kind kind = bare_type(type)->kind;
-
-	return kind == TYPE_POINTER || kind == TYPE_ARRAY || kind == TYPE_OPEN_ARRAY;
-}
-
 static bool is_function_pointer(struct type *type)
 {
 	type = bare_type(type);
@@ -84,7 +77,7 @@ static void check_type(const struct note *note, const struct site *site)
 		error(note->at, NULL, "VMRPC_SWITCH is about a union; %s is '%s'", site->what, type_text(type));
 	if (word == WORD_RESULT && !is_function_pointer(type))
 		error(note->at, NULL, "VMRPC_RESULT is about a callback; %s is '%s'", site->what, type_text(type));
-	if (!points(type)) {
+	if (!is_pointer(type)) {
 		if (IN_GROUP(directions, word) || IN_GROUP(extents, word) || word == WORD_EACH ||
 		    word == WORD_NONNULL || word == WORD_SCRATCH || word == WORD_INTO || word == WORD_ONLY ||
 		    word == WORD_RANGE || word == WORD_GRAPH || word == WORD_CALLER_FREES || word == WORD_BORROWED ||
@@ -218,7 +211,7 @@ static void check_list(const struct service *service, struct note *notes, const 
 
 		if (note->word == WORD_WHEN)
 			check_list(service, note->inner, &inner);
-		if (note->word == WORD_EACH && site->type && points(site->type)) {
+		if (note->word == WORD_EACH && site->type && is_pointer(site->type)) {
 			inner.type = bare_type(site->type)->target;
 			inner.places = ON_PARAMETER | ON_FIELD | ON_RESULT;
 			inner.what = format("what %s points to", site->what);

@@ -129,13 +129,6 @@ static struct type *check_call_node(struct checker *checker, struct expr *expr)
 	return &a_number;
 }
 
-static bool is_pointer(struct type *type)
-{
-	const enum type_kind kind = bare_type(type)->kind;
-
-	return kind == TYPE_POINTER || kind == TYPE_ARRAY || kind == TYPE_OPEN_ARRAY;
-}
-
 static struct type *check_node(struct checker *checker, struct expr *expr)
 {
 	struct type *type, *other;

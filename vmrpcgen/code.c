@@ -82,13 +82,6 @@ static struct value *find_field(const struct record *record, const char *name, u
 	return NULL;
 }
 
-static bool is_pointer(struct type *type)
-{
-	enum type_kind kind = bare_type(type)->kind;
-
-	return kind == TYPE_POINTER || kind == TYPE_ARRAY || kind == TYPE_OPEN_ARRAY;
-}
-
 static struct type *target_of(struct type *type)
 {
 	return bare_type(type)->target;

@@ -274,9 +274,7 @@ static void collect_value(struct service *service, const struct value *value)
 
 static void add_value(struct frame *frame, struct value *value, const char *name)
 {
-	const enum type_kind kind = bare_type(value->type)->kind;
-
-	if (kind == TYPE_POINTER || kind == TYPE_ARRAY || kind == TYPE_OPEN_ARRAY)
+	if (is_pointer(value->type))
 		add_slot(frame, value, name, 8, 8);
 	else
 		add_slot(frame, value, name, value->type->size, value->type->align);

@@ -326,6 +326,7 @@ struct frame {
 /* Small questions about the above. */
 struct type *bare_type(struct type *type); /* without typedefs */
 bool is_integer(const struct type *type);
+bool is_pointer(struct type *type); /* or an array, which parameters are pointers to the first element of */
 bool is_scalar(const struct type *type);
 bool is_character(struct type *type); /* one byte: char, signed char, unsigned char */
 struct note *find_note(struct note *notes, enum word word);

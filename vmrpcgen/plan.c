@@ -245,12 +245,8 @@ static void plan_deeper(const struct planner *planner, struct plan *plan, struct
 
 static bool is_pointer_expr(const struct planner *planner, const struct note *note)
 {
-	enum type_kind kind;
-
-	if (!note->n_args || !note->exprs[0])
-		return false;
-	kind = bare_type(expr_type(note->exprs[0], planner->service, planner->function))->kind;
-	return kind == TYPE_POINTER || kind == TYPE_ARRAY || kind == TYPE_OPEN_ARRAY;
+	return note->n_args && note->exprs[0] &&
+	       is_pointer(expr_type(note->exprs[0], planner->service, planner->function));
 }
 
 static void plan_extent(const struct planner *planner, struct plan *plan, const struct passing *passing)

@@ -17,6 +17,13 @@ bool is_integer(const struct type *type)
 	return type->kind == TYPE_INT || type->kind == TYPE_BOOL || type->kind == TYPE_ENUM;
 }
 
+bool is_pointer(struct type *type)
+{
+	const enum type_kind kind = bare_type(type)->kind;
+
+	return kind == TYPE_POINTER || kind == TYPE_ARRAY || kind == TYPE_OPEN_ARRAY;
+}
+
 bool is_scalar(const struct type *type)
 {
 	while (type->kind == TYPE_TYPEDEF)
